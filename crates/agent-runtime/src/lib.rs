@@ -1,0 +1,1 @@
+//! The edges: reading, watching, publishing, state, lock, clock, and the loop around the engine.

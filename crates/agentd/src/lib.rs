@@ -1,0 +1,1 @@
+//! The service: start-up, signals, service manager and control server.

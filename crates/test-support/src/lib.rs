@@ -1,0 +1,1 @@
+//! For tests alone: a certificate factory, TLS servers, fault injection and a scratch endpoint.

@@ -1,0 +1,134 @@
+//! The SHA-256 of a certificate's DER, or of any other bytes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256. Of a certificate's DER it is the certificate's identity; of a file's bytes, the file's.
+///
+/// Written as 64 lower-case hex digits. Read in any spelling that people paste: see [`Fingerprint::from_str`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The SHA-256 of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 8 hex digits, for tables; enough to tell the anchors of one store apart.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string()[..8].to_owned()
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0u8; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = hex_digit(byte >> 4);
+            pair[1] = hex_digit(byte & 15);
+        }
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not a SHA-256 fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Something other than hex digits and separators.
+    #[error("a fingerprint is hex digits, with or without colons and spaces: {0:?} is neither")]
+    NotHex(char),
+    /// Not 64 hex digits.
+    #[error("a SHA-256 fingerprint has 64 hex digits, this has {0}")]
+    Length(usize),
+}
+
+impl FromStr for Fingerprint {
+    type Err = ParseError;
+
+    /// Accepts either case, colons, blanks, a `sha256:` prefix, and the invisible U+200E that a Windows console
+    /// copies along.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let digits = hex_digits(text)?;
+        let bytes: [u8; 32] = digits
+            .chunks_exact(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect::<Vec<u8>>()
+            .try_into()
+            .map_err(|_| ParseError::Length(digits.len()))?;
+        if digits.len() == 64 { Ok(Self(bytes)) } else { Err(ParseError::Length(digits.len())) }
+    }
+}
+
+/// The values of the hex digits of a pasted fingerprint of any length, separators and prefix dropped.
+///
+/// # Errors
+/// [`ParseError::NotHex`] names the first character that is neither a digit nor a separator.
+pub fn hex_digits(text: &str) -> Result<Vec<u8>, ParseError> {
+    let text = text.trim();
+    let bare = ["sha256:", "SHA256:", "sha-256:", "SHA-256:", "sha1:", "SHA1:"]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix))
+        .unwrap_or(text);
+    bare.chars()
+        .filter(|c| !(c.is_whitespace() || matches!(c, ':' | '-' | '\u{200e}' | '\u{200f}' | '\u{feff}')))
+        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()).ok_or(ParseError::NotHex(c)))
+        .collect()
+}
+
+fn hex_digit(value: u8) -> u8 {
+    match value {
+        0..=9 => b'0' + value,
+        _ => b'a' + value - 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_paste() {
+        let plain = Fingerprint::of(b"agentd").to_string();
+        let colons = plain
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| String::from_utf8_lossy(pair).to_uppercase())
+            .collect::<Vec<_>>()
+            .join(":");
+        let windows = format!("\u{200e}{}", colons.replace(':', " "));
+        for spelling in [plain.clone(), colons, windows, format!("sha256:{plain}"), format!("  {plain}\n")] {
+            assert_eq!(spelling.parse::<Fingerprint>().map(|f| f.to_string()), Ok(plain.clone()), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert_eq!("".parse::<Fingerprint>(), Err(ParseError::Length(0)));
+        assert_eq!("ab:cd".parse::<Fingerprint>(), Err(ParseError::Length(4)));
+        assert_eq!("xyz".parse::<Fingerprint>(), Err(ParseError::NotHex('x')));
+        assert_eq!("a".repeat(65).parse::<Fingerprint>(), Err(ParseError::Length(65)));
+    }
+}

@@ -1,0 +1,1 @@
+//! The bundle in use: the anchor set, the verdict of a chain, and the rustls verifier.

@@ -1,0 +1,1 @@
+//! The end-to-end suites are under `tests/`; this library is empty.
