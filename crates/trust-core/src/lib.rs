@@ -1,9 +1,17 @@
 //! What is trusted, and why.
 //!
 //! Values in, values out: nothing here opens a file, reads a clock or knows of an async runtime.
+//!
+//! The way of the data: [`source`] and [`policy`] hold what was read; [`plan`] decides; [`bundle`] merges and writes
+//! the text; [`engine`] says when.
 
+pub mod bundle;
 pub mod certificate;
+pub mod engine;
 pub mod fingerprint;
+pub mod plan;
+pub mod policy;
+pub mod source;
 
 pub use certificate::Certificate;
 pub use fingerprint::Fingerprint;

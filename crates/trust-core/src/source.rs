@@ -1,0 +1,229 @@
+//! A source of anchors: one file, what was found in it, and what is in use of it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use trust_formats::certificates::{self, Encoding, Limits, Note, Reason, Reject};
+
+use crate::certificate::Certificate;
+use crate::fingerprint::Fingerprint;
+
+/// What kind of source a file is. The order of the variants is the order of the merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// `cainfo.pem`: what the agent fetched itself.
+    Bootstrap,
+    /// `cainfo-ss.pem`: site and package servers.
+    Site,
+    /// The file, or a file of the directory, that a policy's `CurlSSL` names.
+    Policy,
+}
+
+impl SourceKind {
+    /// The stable word for JSON, logs and the bundle's comments.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "bootstrap",
+            Self::Site => "site",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// Which source: its kind and the path as configured, before symbolic links.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId {
+    /// Its kind.
+    pub kind: SourceKind,
+    /// Absolute path.
+    pub path: PathBuf,
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.code(), self.path.display())
+    }
+}
+
+/// A certificate with its place in a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The certificate.
+    pub certificate: Arc<Certificate>,
+    /// Line of its BEGIN marker, from 1.
+    pub line: u32,
+    /// Position among the certificates of the file, from 1.
+    pub position: u32,
+}
+
+/// What one version of a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The anchors, in the order of the file.
+    pub found: Vec<Found>,
+    /// What the bytes turned out to be.
+    pub encoding: Encoding,
+    /// Blocks that are no anchors, in the order of the file.
+    pub rejects: Vec<Reject>,
+    /// What was converted on the way in.
+    pub notes: Vec<Note>,
+    /// The file ends inside a block: it may still be being written.
+    pub incomplete: bool,
+}
+
+impl Content {
+    /// What a source that was never read holds.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            found: Vec::new(),
+            encoding: Encoding::Unknown,
+            rejects: Vec::new(),
+            notes: Vec::new(),
+            incomplete: false,
+        }
+    }
+
+    /// Reads a file of certificates: every block is an anchor or a reject.
+    #[must_use]
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Self {
+        let scan = certificates::scan(bytes, limits);
+        let mut rejects = scan.rejects;
+        let mut found = Vec::with_capacity(scan.blocks.len());
+        for block in scan.blocks {
+            match Certificate::parse(&block.der) {
+                Ok(certificate) => found.push(Found {
+                    certificate: Arc::new(certificate),
+                    line: block.line,
+                    position: block.position,
+                }),
+                Err(error) => rejects.push(Reject {
+                    line: block.line,
+                    reason: Reason::NotX509,
+                    detail: format!("{error}; ask whoever made this file for the certificate again"),
+                }),
+            }
+        }
+        // A stable sort: rejects of one line stay as found.
+        rejects.sort_by_key(|reject| reject.line);
+        Self { found, encoding: scan.encoding, rejects, notes: scan.notes, incomplete: scan.ends_inside_block }
+    }
+}
+
+/// One reading of a file: its identity at once, its content when somebody asks.
+///
+/// Most looks find what the last look found; those pay for a hash and nothing else.
+#[derive(Debug)]
+pub struct Snapshot {
+    sha256: Fingerprint,
+    bytes: Vec<u8>,
+    content: OnceLock<Arc<Content>>,
+    limits: Limits,
+}
+
+impl Snapshot {
+    /// A reading of `bytes`, parsed within `limits` when its content is asked for.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>, limits: Limits) -> Self {
+        Self { sha256: Fingerprint::of(&bytes), bytes, content: OnceLock::new(), limits }
+    }
+
+    /// SHA-256 of the file.
+    #[must_use]
+    pub fn sha256(&self) -> Fingerprint {
+        self.sha256
+    }
+
+    /// Size of the file in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// What the file holds; parsed at the first call.
+    #[must_use]
+    pub fn content(&self) -> &Arc<Content> {
+        self.content.get_or_init(|| Arc::new(Content::parse(&self.bytes, &self.limits)))
+    }
+}
+
+/// Why a source could not be read, in the words of whoever tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Stable code, kebab-case.
+    pub code: String,
+    /// What is wrong and where. Never content of the file.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// What a look at one source gave.
+#[derive(Debug)]
+pub enum Reading {
+    /// There is no such file: no anchors, and that is said.
+    Missing,
+    /// The file was read.
+    Read {
+        /// Its bytes.
+        snapshot: Snapshot,
+        /// The file was written to a moment ago, by its modification time.
+        fresh: bool,
+    },
+    /// The file is there and could not be read or may not be: its last good content stays in use.
+    Failed(Failure),
+}
+
+/// The condition of a source at the last look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Read, and what it holds is in use.
+    Ok,
+    /// Read; some anchors it held before are kept until it has been quiet for a while.
+    Settling,
+    /// There is no such file.
+    Missing,
+    /// It could not be read: what it held at the last good look stays in use.
+    Stale(Failure),
+}
+
+impl Condition {
+    /// The stable word for JSON.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Settling => "settling",
+            Self::Missing => "missing",
+            Self::Stale(_) => "stale",
+        }
+    }
+}
+
+/// What is known and in use of one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceState {
+    /// Which source.
+    pub id: SourceId,
+    /// SHA-256 of the file at the last good look; `None` where it is missing or was never read.
+    pub sha256: Option<Fingerprint>,
+    /// Size of the file in bytes at the last good look.
+    pub size: u64,
+    /// Its condition at the last look.
+    pub condition: Condition,
+    /// What is in use of it.
+    pub content: Arc<Content>,
+    /// Anchors of `content` that the file itself no longer holds, in the order of `content`.
+    pub kept: Vec<Fingerprint>,
+    /// False once no policy names it any more: it stays until its anchors may go.
+    pub named: bool,
+}
+
+impl SourceState {
+    /// The anchors that the file itself holds, in its order.
+    pub fn own(&self) -> impl Iterator<Item = &Found> {
+        self.content.found.iter().filter(|found| !self.kept.contains(&found.certificate.fingerprint()))
+    }
+}
