@@ -1,0 +1,264 @@
+//! One connection: requests one after the other, each with its answer.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::debug;
+use zlink::varlink_service::{self, Info, InterfaceDescription};
+
+use super::{Ask, Handler, Peer, Shared};
+use crate::frame::{Frames, ReadError};
+use crate::interface::{
+    self, AnchorsReply, NoParams, RegenerateParams, RegenerateReply, SourcesReply, StatusReply, WatchReply,
+};
+use crate::refusal::{Refusal, Standard};
+
+/// A request as Varlink has it.
+#[derive(Debug, Deserialize)]
+struct Request {
+    method: String,
+    parameters: Option<Value>,
+    #[serde(default)]
+    oneway: bool,
+    #[serde(default)]
+    more: bool,
+    #[serde(default)]
+    upgrade: bool,
+}
+
+/// A reply as Varlink has it.
+#[derive(Serialize)]
+struct Reply<T> {
+    parameters: T,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continues: bool,
+}
+
+/// Parameters of `GetInterfaceDescription`.
+#[derive(Deserialize)]
+struct DescriptionParams {
+    interface: String,
+}
+
+/// Why there is no reply.
+enum Denied {
+    Refusal(Refusal),
+    Standard(Standard),
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<Standard> for Denied {
+    fn from(error: Standard) -> Self {
+        Self::Standard(error)
+    }
+}
+
+/// The connection is over.
+struct Over;
+
+pub(super) struct Conversation<H> {
+    pub(super) peer: Peer,
+    pub(super) may_change: bool,
+    pub(super) shared: Rc<Shared<H>>,
+    pub(super) closing: watch::Receiver<()>,
+}
+
+impl<H: Handler + 'static> Conversation<H> {
+    /// Answers until the peer goes, is too slow, or the daemon stops.
+    pub(super) async fn run(mut self, mut frames: Frames) {
+        while let Some(request) = self.next_request(&mut frames).await {
+            let done = if request.method == "io.agentd.Control.Watch" && request.more && !request.oneway {
+                self.watch(&request, &mut frames).await
+            } else {
+                self.call(&request, &mut frames).await
+            };
+            if done.is_err() {
+                break;
+            }
+        }
+    }
+
+    async fn next_request(&mut self, frames: &mut Frames) -> Option<Request> {
+        let patience = self.shared.options.limits.patience;
+        let read = tokio::select! {
+            read = timeout(patience, frames.read()) => read,
+            _ = self.closing.changed() => return None,
+        };
+        let (code, message) = match read {
+            Ok(Ok(Some(bytes))) => match serde_json::from_slice(&bytes) {
+                Ok(request) => return Some(request),
+                // The words of serde_json may quote the request, which is the peer's own.
+                Err(error) => ("bad-request", format!("the request is not a Varlink call: {error}")),
+            },
+            Ok(Err(ReadError::TooLong { max })) => {
+                ("long-request", format!("a request may have {max} bytes"))
+            }
+            Ok(Ok(None) | Err(ReadError::CutOff | ReadError::Io(_))) => return None,
+            Err(_) => {
+                debug!(uid = self.peer.uid, pid = self.peer.pid, "no request came in time");
+                return None;
+            }
+        };
+        let refusal = Refusal::failed(code, message, "call it with agentctl or varlinkctl");
+        // The connection ends whether or not this arrives.
+        drop(timeout(patience, frames.write(&refusal)).await);
+        None
+    }
+
+    /// Answers a call that has one reply.
+    async fn call(&self, request: &Request, frames: &mut Frames) -> Result<(), Over> {
+        let (method, quiet) = (request.method.as_str(), request.oneway);
+        if request.upgrade {
+            let error: Denied = Standard::InvalidParameter { parameter: "upgrade".to_owned() }.into();
+            return self.reply(frames, quiet, Err::<(), _>(error)).await;
+        }
+        match method {
+            "io.agentd.Control.Status" => self.reply(frames, quiet, self.status(request).await).await,
+            "io.agentd.Control.Sources" => self.reply(frames, quiet, self.sources(request).await).await,
+            "io.agentd.Control.Anchors" => self.reply(frames, quiet, self.anchors(request).await).await,
+            "io.agentd.Control.Regenerate" => self.reply(frames, quiet, self.regenerate(request).await).await,
+            "io.agentd.Control.Watch" => {
+                self.reply(frames, quiet, Err::<(), _>(Standard::ExpectedMore.into())).await
+            }
+            "org.varlink.service.GetInfo" => self.reply(frames, quiet, self.info(request)).await,
+            "org.varlink.service.GetInterfaceDescription" => {
+                self.reply(frames, quiet, description(request)).await
+            }
+            _ => self.reply(frames, quiet, Err::<(), _>(unknown(method))).await,
+        }
+    }
+
+    async fn status(&self, request: &Request) -> Result<StatusReply, Denied> {
+        nothing(request)?;
+        Ok(StatusReply { status: self.shared.handler.status().await? })
+    }
+
+    async fn sources(&self, request: &Request) -> Result<SourcesReply, Denied> {
+        nothing(request)?;
+        Ok(SourcesReply { sources: self.shared.handler.sources().await? })
+    }
+
+    async fn anchors(&self, request: &Request) -> Result<AnchorsReply, Denied> {
+        nothing(request)?;
+        Ok(AnchorsReply { anchors: self.shared.handler.anchors().await? })
+    }
+
+    async fn regenerate(&self, request: &Request) -> Result<RegenerateReply, Denied> {
+        let params: RegenerateParams = parameters(request)?;
+        if !self.may_change {
+            let needs = "root or the user that agentd runs as".to_owned();
+            return Err(Refusal::PermissionDenied { needs }.into());
+        }
+        let ask = Ask { force: params.force.unwrap_or(false), dry_run: params.dry_run.unwrap_or(false) };
+        let (turnstile, handler) = (&self.shared.turnstile, &self.shared.handler);
+        Ok(RegenerateReply { report: turnstile.regenerate(handler, ask, self.peer).await? })
+    }
+
+    fn info(&self, request: &Request) -> Result<Info<'static>, Denied> {
+        nothing(request)?;
+        let interfaces = [varlink_service::INTERFACE_NAME.as_str(), interface::NAME];
+        Info::new("agentd", "agentd", self.shared.options.version, env!("CARGO_PKG_REPOSITORY"), interfaces)
+            .map_err(|error| Refusal::failed("internal", error.to_string(), "").into())
+    }
+
+    /// Sends events until the peer goes or the daemon stops.
+    async fn watch(&mut self, request: &Request, frames: &mut Frames) -> Result<(), Over> {
+        if let Err(error) = nothing(request) {
+            return self.reply(frames, false, Err::<(), _>(error)).await;
+        }
+        let mut events = self.shared.handler.watch();
+        let mut next = WatchReply { event: None, lost: 0 };
+        loop {
+            self.send(frames, &Reply { parameters: &next, continues: true }).await?;
+            next.lost = 0;
+            next.event = loop {
+                let event = tokio::select! {
+                    event = events.recv() => event,
+                    () = frames.interrupted() => return Err(Over),
+                    _ = self.closing.changed() => return Err(Over),
+                };
+                match event {
+                    Ok(event) => break Some(event),
+                    Err(RecvError::Lagged(missed)) => next.lost = next.lost.saturating_add(missed),
+                    Err(RecvError::Closed) => return Err(Over),
+                }
+            };
+        }
+    }
+
+    async fn reply<T: Serialize>(
+        &self,
+        frames: &mut Frames,
+        quiet: bool,
+        result: Result<T, Denied>,
+    ) -> Result<(), Over> {
+        match result {
+            _ if quiet => Ok(()),
+            Ok(parameters) => self.send(frames, &Reply { parameters, continues: false }).await,
+            Err(Denied::Refusal(refusal)) => self.send(frames, &refusal).await,
+            Err(Denied::Standard(error)) => self.send(frames, &error).await,
+        }
+    }
+
+    async fn send(&self, frames: &mut Frames, message: &impl Serialize) -> Result<(), Over> {
+        match timeout(self.shared.options.limits.patience, frames.write(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Over),
+            Err(_) => {
+                debug!(uid = self.peer.uid, pid = self.peer.pid, "a reply was not taken in time");
+                Err(Over)
+            }
+        }
+    }
+}
+
+/// The parameters of a call; a call may leave them out.
+fn parameters<T: for<'de> Deserialize<'de>>(request: &Request) -> Result<T, Denied> {
+    let value = request.parameters.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    T::deserialize(value)
+        .map_err(|error| Standard::InvalidParameter { parameter: parameter_of(&error, request) }.into())
+}
+
+/// The parameter that a call got wrong: the first that serde's words name, else all of them.
+fn parameter_of(error: &serde_json::Error, request: &Request) -> String {
+    let words = error.to_string();
+    let names = request.parameters.as_ref().and_then(Value::as_object).map(serde_json::Map::keys);
+    names
+        .into_iter()
+        .flatten()
+        .find(|name| words.contains(&format!("`{name}`")))
+        .cloned()
+        .unwrap_or_else(|| "parameters".to_owned())
+}
+
+fn nothing(request: &Request) -> Result<(), Denied> {
+    parameters::<NoParams>(request).map(|NoParams {}| ())
+}
+
+fn description(request: &Request) -> Result<InterfaceDescription<'static>, Denied> {
+    let DescriptionParams { interface } = parameters(request)?;
+    match interface.as_str() {
+        interface::NAME => Ok(InterfaceDescription::from(interface::DESCRIPTION)),
+        "org.varlink.service" => Ok(InterfaceDescription::from(varlink_service::DESCRIPTION)),
+        _ => Err(Standard::InterfaceNotFound { interface }.into()),
+    }
+}
+
+fn unknown(method: &str) -> Denied {
+    match method.rsplit_once('.') {
+        Some((interface::NAME | "org.varlink.service", _)) => {
+            Standard::MethodNotFound { method: method.to_owned() }.into()
+        }
+        Some((interface, _)) => Standard::InterfaceNotFound { interface: interface.to_owned() }.into(),
+        None => Standard::InvalidParameter { parameter: "method".to_owned() }.into(),
+    }
+}
