@@ -1,1 +1,5 @@
 //! The edges: reading, watching, publishing, state, lock, clock, and the loop around the engine.
+
+pub mod clock;
+pub mod lock;
+pub mod publish;

@@ -1,0 +1,224 @@
+//! The lock of a store: whoever holds it is the only one who writes.
+//!
+//! `flock` on `state/lock`: the kernel lets go of it when its holder ends, however that happens. The descriptor is
+//! opened for reading only, since one held for writing keeps the file system from being remounted read-only, and is
+//! closed on exec, since a child that inherited it would hold the lock beyond its parent's death.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the lock was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("{path} is held by {}", holder(*pid))]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// What its holder wrote into it.
+        pid: Option<u32>,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot lock {path}: {source}")]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+impl LockError {
+    /// A stable name for the cause.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "lock-held",
+            Self::Io { .. } => "lock-failed",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Held { pid: Some(pid), .. } => {
+                format!("wait for process {pid} to end, or look at it with: ps -fp {pid}")
+            }
+            Self::Held { path, pid: None } => format!("find the process with: fuser -v {}", path.display()),
+            Self::Io { path, source } => match source.kind() {
+                io::ErrorKind::NotFound => format!("make the directory that holds {}", path.display()),
+                io::ErrorKind::PermissionDenied => {
+                    "run this as the user of the service, or as root".to_owned()
+                }
+                _ => format!("look at the file system that holds {}", path.display()),
+            },
+        }
+    }
+}
+
+impl Lock {
+    /// Takes the lock of this state directory, or says who has it. Does not wait.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] where another process, or another part of this one, has it.
+    pub fn acquire(state_dir: &Path) -> Result<Self, LockError> {
+        let path = state_dir.join("lock");
+        // Once more where the file was taken away between the opening and the locking: a lock on a file that nobody
+        // else can find is none.
+        for _ in 0..ATTEMPTS {
+            let file = open(&path).map_err(|source| LockError::Io { path: path.clone(), source })?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: read_pid(&file), path }),
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(LockError::Io { path, source: errno.into() }),
+            }
+            if is_at(&file, &path) {
+                // For the message that others see; the lock holds without it, as on a full file system.
+                let _unsaid = write_pid(&path, state_dir, &file);
+                return Ok(Self { _file: file });
+            }
+        }
+        let source = io::Error::other("the file is replaced again and again");
+        Err(LockError::Io { path, source })
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let open = |create| {
+        let fd =
+            rustix::fs::open(path, OFlags::RDONLY | flags | create, rustix::fs::Mode::from_raw_mode(0o600))?;
+        Ok(File::from(fd))
+    };
+    // Without O_CREAT first: a file that is there can be locked on a read-only file system.
+    match open(OFlags::empty()) {
+        Err(Errno::NOENT) => open(OFlags::CREATE).map_err(io::Error::from),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(held), Ok(named)) => id(held) == id(named),
+        _ => false,
+    }
+}
+
+fn read_pid(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn write_pid(path: &Path, state_dir: &Path, held: &File) -> io::Result<()> {
+    // Root may be first, through `agentctl`; the service must be able to open the file afterwards.
+    let owner = std::fs::metadata(state_dir)?;
+    if rustix::process::geteuid().is_root() && held.metadata()?.uid() != owner.uid() {
+        std::os::unix::fs::fchown(held, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).map_err(io::Error::other)?;
+    let mut file = OpenOptions::new().write(true).truncate(true).custom_flags(flags).open(path)?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+const ATTEMPTS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    /// A process that another test is starting has our descriptors for the moment between its fork and its exec.
+    static STARTING: Mutex<()> = Mutex::new(());
+
+    #[test]
+    fn the_second_is_told_who_holds_it_and_gets_it_afterwards() {
+        let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::acquire(dir.path()).unwrap();
+        let error = Lock::acquire(dir.path()).unwrap_err();
+        assert!(matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id()));
+        assert!(error.to_string().ends_with(&format!("lock is held by process {}", std::process::id())));
+        drop(first);
+        drop(Lock::acquire(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_child_does_not_inherit_it() {
+        let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::acquire(dir.path()).unwrap();
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        drop(lock);
+        let again = Lock::acquire(dir.path());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        again.unwrap();
+    }
+
+    #[test]
+    fn a_crash_lets_go_of_it() {
+        let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("lock");
+        std::fs::write(&lock, "").unwrap();
+        let mut holder = Command::new("flock")
+            .args([lock.as_os_str(), "-c".as_ref(), "echo held; exec sleep 60".as_ref()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 5];
+        holder.stdout.take().unwrap().read_exact(&mut said).unwrap();
+        assert!(matches!(Lock::acquire(dir.path()), Err(LockError::Held { pid: None, .. })));
+        // `flock` waits for its command, which holds the lock as well: both go.
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", holder.id())).unwrap();
+        let child = rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).unwrap();
+        // The kernel closes the descriptors of a killed process soon, not at once: waits for the lock itself.
+        let file = File::open(&lock).unwrap();
+        flock(file.as_fd(), FlockOperation::LockExclusive).unwrap();
+        drop(file);
+        drop(Lock::acquire(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        symlink(&victim, dir.path().join("lock")).unwrap();
+        assert!(matches!(Lock::acquire(dir.path()), Err(LockError::Io { .. })));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_missing_directory_is_said() {
+        let error = Lock::acquire(Path::new("/nonexistent/state")).unwrap_err();
+        assert_eq!(error.code(), "lock-failed");
+        assert!(error.remedy().contains("/nonexistent/state/lock"));
+    }
+}

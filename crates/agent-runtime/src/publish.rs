@@ -1,0 +1,229 @@
+//! The durable write: a reader sees the old file or the new one, whole, whatever happens in between.
+//!
+//! A new file beside the old one, written, given owner and mode, synchronised, renamed over the old one, and the
+//! directory synchronised. Everything is done relative to one descriptor of the directory, so that all of it happens
+//! in the same directory even if its name comes to mean another one meanwhile.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+mod error;
+#[cfg(test)]
+pub(crate) mod faulty;
+mod real;
+#[cfg(test)]
+mod tests;
+
+pub use error::{PublishError, Step};
+pub use real::RealFs;
+
+/// The mode of the bundle: everybody may read it.
+pub const BUNDLE_MODE: u32 = 0o644;
+
+/// How the name of a file ends that is not published yet.
+pub const TEMPORARY_SUFFIX: &str = ".agentd-new";
+
+/// The operations that a publication is made of, each on an open directory or file.
+pub trait Fs: Send + Sync {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// The system's, as for all of these.
+    fn open_directory(&self, path: &Path) -> Result<File, Errno>;
+
+    /// Removes a name.
+    ///
+    /// # Errors
+    /// The system's.
+    fn unlink(&self, directory: &File, name: &OsStr) -> Result<(), Errno>;
+
+    /// Makes a file that nobody else can read yet. Fails where the name is taken.
+    ///
+    /// # Errors
+    /// The system's.
+    fn create(&self, directory: &File, name: &OsStr) -> Result<File, Errno>;
+
+    /// Writes some of the bytes, and says how many.
+    ///
+    /// # Errors
+    /// The system's.
+    fn write(&self, file: &File, bytes: &[u8]) -> Result<usize, Errno>;
+
+    /// Gives the file to a user and a group.
+    ///
+    /// # Errors
+    /// The system's.
+    fn change_owner(&self, file: &File, uid: u32, gid: u32) -> Result<(), Errno>;
+
+    /// Sets the mode.
+    ///
+    /// # Errors
+    /// The system's.
+    fn change_mode(&self, file: &File, mode: u32) -> Result<(), Errno>;
+
+    /// Waits until the content is on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_file(&self, file: &File) -> Result<(), Errno>;
+
+    /// Renames within the directory, over whatever has the name.
+    ///
+    /// # Errors
+    /// The system's.
+    fn rename(&self, directory: &File, from: &OsStr, to: &OsStr) -> Result<(), Errno>;
+
+    /// Waits until the directory's names are on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync_directory(&self, directory: &File) -> Result<(), Errno>;
+}
+
+/// Puts a file with this content and mode in place of whatever is there.
+///
+/// # Errors
+/// [`PublishError`]. The old file stands and nothing new lies around it, unless [`PublishError::is_visible`].
+pub fn publish(fs: &dyn Fs, path: &Path, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
+    let target = Target::open(fs, path)?;
+    match target.write_new(bytes, mode) {
+        Err(error @ PublishError::Step { step: Step::SyncFile, .. }) => {
+            // Never again on the same descriptor: after one failure the kernel may report the lost pages as written.
+            target.write_new(bytes, mode).map_err(|_second| error)?;
+        }
+        other => other?,
+    }
+    target.put_in_place()
+}
+
+/// Removes a file, so that it stays removed after a power cut. A file that is not there is removed already.
+///
+/// # Errors
+/// [`PublishError`]; [`PublishError::is_visible`] says that the name is gone now but may come back.
+pub fn remove_durably(fs: &dyn Fs, path: &Path) -> Result<(), PublishError> {
+    let target = Target::open(fs, path)?;
+    match again(|| fs.unlink(&target.directory, &target.name)) {
+        Ok(()) => target.sync_directory(),
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(target.failed(Step::Remove, errno)),
+    }
+}
+
+/// A name in an open directory.
+struct Target<'a> {
+    fs: &'a dyn Fs,
+    path: &'a Path,
+    directory: File,
+    name: OsString,
+    temporary: OsString,
+}
+
+impl<'a> Target<'a> {
+    fn open(fs: &'a dyn Fs, path: &'a Path) -> Result<Self, PublishError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(PublishError::NoFileName { path: path.to_owned() });
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let directory = again(|| fs.open_directory(parent)).map_err(|errno| PublishError::Step {
+            step: Step::OpenDirectory,
+            path: parent.to_owned(),
+            errno,
+        })?;
+        // One name for all attempts, hidden from whoever lists the directory: what a crash left behind is found
+        // without looking for it, and there is one writer only, who holds the lock.
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(TEMPORARY_SUFFIX);
+        Ok(Self { fs, path, directory, name: name.to_owned(), temporary })
+    }
+
+    /// The new file under its temporary name, on the disk. Where that fails it is gone again.
+    fn write_new(&self, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
+        self.remove_stale()?;
+        let create = || self.fs.create(&self.directory, &self.temporary);
+        let file = again(create).map_err(|errno| self.failed(Step::Create, errno))?;
+        let filled = self.fill(&file, bytes, mode);
+        if filled.is_err() {
+            self.discard();
+        }
+        filled
+    }
+
+    fn fill(&self, file: &File, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
+        self.write_all(file, bytes)?;
+        self.give_away(file)?;
+        again(|| self.fs.change_mode(file, mode)).map_err(|errno| self.failed(Step::ChangeMode, errno))?;
+        again(|| self.fs.sync_file(file)).map_err(|errno| self.failed(Step::SyncFile, errno))
+    }
+
+    fn write_all(&self, file: &File, mut bytes: &[u8]) -> Result<(), PublishError> {
+        while !bytes.is_empty() {
+            match again(|| self.fs.write(file, bytes)) {
+                // A regular file takes at least one byte or says why not.
+                Ok(0) => return Err(self.failed(Step::Write, Errno::IO)),
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(errno) => return Err(self.failed(Step::Write, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Root writes on behalf of the service: the file belongs to whom the directory belongs to.
+    fn give_away(&self, file: &File) -> Result<(), PublishError> {
+        let owner = |file: &File| file.metadata().map(|metadata| (metadata.uid(), metadata.gid()));
+        let (Ok(directory), Ok(own)) = (owner(&self.directory), owner(file)) else { return Ok(()) };
+        if !rustix::process::geteuid().is_root() || directory.0 == own.0 {
+            return Ok(());
+        }
+        match again(|| self.fs.change_owner(file, directory.0, directory.1)) {
+            // A root of a container without this right, or an owner that does not exist there: a file of root's own
+            // serves its readers as well.
+            Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(()),
+            Err(errno) => Err(self.failed(Step::ChangeOwner, errno)),
+        }
+    }
+
+    fn put_in_place(&self) -> Result<(), PublishError> {
+        let rename = || self.fs.rename(&self.directory, &self.temporary, &self.name);
+        if let Err(errno) = again(rename) {
+            self.discard();
+            return Err(self.failed(Step::Rename, errno));
+        }
+        self.sync_directory()
+    }
+
+    fn sync_directory(&self) -> Result<(), PublishError> {
+        again(|| self.fs.sync_directory(&self.directory))
+            .map_err(|errno| PublishError::NotDurable { path: self.path.to_owned(), errno })
+    }
+
+    fn remove_stale(&self) -> Result<(), PublishError> {
+        match again(|| self.fs.unlink(&self.directory, &self.temporary)) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.failed(Step::RemoveStale, errno)),
+        }
+    }
+
+    /// Best effort: what stays is removed by the next publication.
+    fn discard(&self) {
+        let _stays = again(|| self.fs.unlink(&self.directory, &self.temporary));
+    }
+
+    fn failed(&self, step: Step, errno: Errno) -> PublishError {
+        PublishError::Step { step, path: self.path.to_owned(), errno }
+    }
+}
+
+/// Once more for as long as a signal came in between.
+fn again<T>(mut operation: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match operation() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
