@@ -23,7 +23,7 @@ mod error;
 
 pub use error::ClientError;
 
-/// For the daemon to accept, to take a request and to answer what it knows without looking.
+/// For what a daemon that is well does in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For a regeneration, which may wait for its turn and for servers that the guard tries.
@@ -41,6 +41,7 @@ pub struct Client {
     frames: Frames,
     path: PathBuf,
     server: Peer,
+    patience: Duration,
 }
 
 impl Client {
@@ -49,16 +50,24 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotRunning`] where there is none, [`ClientError::Denied`] where it may not be asked.
     pub async fn connect(path: &Path) -> Result<Self, ClientError> {
-        let end = Instant::now() + PATIENCE;
+        Self::connect_within(path, PATIENCE).await
+    }
+
+    /// The same with another time for the daemon to accept, to take a call and to answer what it knows without looking.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_within(path: &Path, patience: Duration) -> Result<Self, ClientError> {
+        let end = Instant::now() + patience;
         let stream = loop {
             match connect_now(path) {
                 Ok(stream) => break stream,
                 Err(Errno::AGAIN) if Instant::now() < end => sleep(RETRY).await,
-                Err(errno) => return Err(ClientError::of_connect(path, errno)),
+                Err(errno) => return Err(ClientError::of_connect(path, errno, patience)),
             }
         };
         let server = peer_of(&stream).map_err(|source| ClientError::Io { path: path.to_owned(), source })?;
-        Ok(Self { frames: Frames::new(stream, MAX_REPLY), path: path.to_owned(), server })
+        Ok(Self { frames: Frames::new(stream, MAX_REPLY), path: path.to_owned(), server, patience })
     }
 
     /// Who the daemon runs as.
@@ -72,7 +81,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn status(&mut self) -> Result<StatusReport, ClientError> {
-        Ok(self.call::<StatusReply>("io.agentd.Control.Status", NoParams {}, PATIENCE).await?.status)
+        Ok(self.call::<StatusReply>("io.agentd.Control.Status", NoParams {}, self.patience).await?.status)
     }
 
     /// The sources as they were last looked at.
@@ -80,7 +89,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn sources(&mut self) -> Result<SourcesReport, ClientError> {
-        Ok(self.call::<SourcesReply>("io.agentd.Control.Sources", NoParams {}, PATIENCE).await?.sources)
+        Ok(self.call::<SourcesReply>("io.agentd.Control.Sources", NoParams {}, self.patience).await?.sources)
     }
 
     /// The anchors of the store.
@@ -88,7 +97,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn anchors(&mut self) -> Result<AnchorsReport, ClientError> {
-        Ok(self.call::<AnchorsReply>("io.agentd.Control.Anchors", NoParams {}, PATIENCE).await?.anchors)
+        Ok(self.call::<AnchorsReply>("io.agentd.Control.Anchors", NoParams {}, self.patience).await?.anchors)
     }
 
     /// Looks at the sources now and publishes if they changed. It runs to its end even where this future is dropped.
@@ -98,7 +107,7 @@ impl Client {
     pub async fn regenerate(&mut self, ask: Ask) -> Result<RegenReport, ClientError> {
         let params = RegenerateParams { force: Some(ask.force), dry_run: Some(ask.dry_run) };
         let reply: RegenerateReply =
-            self.call("io.agentd.Control.Regenerate", params, REGENERATE_PATIENCE).await?;
+            self.call("io.agentd.Control.Regenerate", params, self.patience.max(REGENERATE_PATIENCE)).await?;
         Ok(reply.report)
     }
 
@@ -108,8 +117,8 @@ impl Client {
     /// [`ClientError`]
     pub async fn watch(mut self) -> Result<Watch, ClientError> {
         let call = Call { method: "io.agentd.Control.Watch", parameters: NoParams {}, more: true };
-        self.send(&call, PATIENCE).await?;
-        let (_begun, _): (WatchReply, _) = self.receive(call.method, Some(PATIENCE)).await?;
+        self.send(&call).await?;
+        let (_begun, _): (WatchReply, _) = self.receive(call.method, Some(self.patience)).await?;
         Ok(Watch { client: self, held: None })
     }
 
@@ -119,12 +128,12 @@ impl Client {
         parameters: impl Serialize,
         patience: Duration,
     ) -> Result<R, ClientError> {
-        self.send(&Call { method, parameters, more: false }, PATIENCE).await?;
+        self.send(&Call { method, parameters, more: false }).await?;
         Ok(self.receive(method, Some(patience)).await?.0)
     }
 
-    async fn send(&mut self, call: &Call<impl Serialize>, patience: Duration) -> Result<(), ClientError> {
-        match in_time(Some(patience), call.method, self.frames.write(call)).await? {
+    async fn send(&mut self, call: &Call<impl Serialize>) -> Result<(), ClientError> {
+        match in_time(Some(self.patience), call.method, self.frames.write(call)).await? {
             // A daemon that turns us away says why and closes, maybe before it read the call.
             Err(error) if !is_closed(&error) => Err(self.io(error)),
             _ => Ok(()),

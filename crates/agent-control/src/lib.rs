@@ -6,7 +6,7 @@
 //!
 //! The message types, the introspection and the interface language come from `zlink-core`. Its transport is not used:
 //! version 0.8 reads up to 100 MiB of one request into memory, accepts file descriptors from any client, writes a reply in
-//! steps of 256 bytes, each beginning again from the start, and lets one slow reader stop every other client. [`frame`] is
+//! steps of 256 bytes, each beginning again from the start, and lets one slow reader stop every other client. `frame` is
 //! the transport instead: one JSON object and a NUL byte, with a bound.
 
 pub mod client;

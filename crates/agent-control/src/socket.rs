@@ -119,10 +119,15 @@ pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, Bind
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(failed("clear the way for")(errno)),
     }
-    let address = place.address(&temporary).map_err(|errno| match errno {
-        Errno::NAMETOOLONG => BindError::TooLong { path: path.to_owned() },
-        errno => failed("name")(errno),
-    })?;
+    let address_of = |name: &OsStr| {
+        place.address(name).map_err(|errno| match errno {
+            Errno::NAMETOOLONG => BindError::TooLong { path: path.to_owned() },
+            errno => failed("name")(errno),
+        })
+    };
+    // The kernel would rename to a name that no client could put into an address.
+    address_of(&place.name)?;
+    let address = address_of(&temporary)?;
     let fd = new_socket().map_err(failed("make a socket for"))?;
     bind_address(&fd, &address).map_err(failed("bind"))?;
     let stat = place.open_up(&fd, &temporary, mode, group).map_err(|errno| {

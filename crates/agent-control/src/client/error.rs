@@ -102,13 +102,13 @@ impl ClientError {
         Self::Protocol { detail: detail.to_string() }
     }
 
-    pub(super) fn of_connect(path: &Path, errno: Errno) -> Self {
+    pub(super) fn of_connect(path: &Path, errno: Errno, after: Duration) -> Self {
         let path = path.to_owned();
         match errno {
             Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR => Self::NotRunning { path },
             Errno::ACCESS | Errno::PERM => Self::Denied { group: Group::that_may(&path), path },
             Errno::NAMETOOLONG => Self::TooLong { path },
-            Errno::AGAIN => Self::Timeout { method: "connect", after: super::PATIENCE },
+            Errno::AGAIN => Self::Timeout { method: "connect", after },
             errno => Self::Io { path, source: errno.into() },
         }
     }
@@ -143,5 +143,38 @@ impl fmt::Display for Group {
             Some(name) => write!(f, "the group {name}"),
             None => write!(f, "the group {}", self.gid),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &Path, errno: Errno) -> ClientError {
+        ClientError::of_connect(path, errno, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn says_who_may_open_the_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let gid = std::fs::metadata(dir.path()).unwrap().gid();
+        // The socket cannot be seen: its directory's group is named.
+        let denied = of(&dir.path().join("control.sock"), Errno::ACCESS);
+        let ClientError::Denied { group: Some(group), .. } = &denied else { panic!("{denied:?}") };
+        assert_eq!(group.gid, gid);
+        assert!(denied.remedy().contains(&group.to_string()), "{}", denied.remedy());
+        let nowhere = of(Path::new("/nowhere/at/all.sock"), Errno::ACCESS);
+        assert!(matches!(nowhere, ClientError::Denied { group: None, .. }), "{nowhere:?}");
+    }
+
+    #[test]
+    fn tells_no_daemon_from_other_failures() {
+        let path = Path::new("/nowhere/control.sock");
+        for errno in [Errno::NOENT, Errno::CONNREFUSED] {
+            assert!(matches!(of(path, errno), ClientError::NotRunning { .. }));
+        }
+        assert!(matches!(of(path, Errno::AGAIN), ClientError::Timeout { .. }));
+        assert!(matches!(of(path, Errno::NAMETOOLONG), ClientError::TooLong { .. }));
+        assert!(matches!(of(path, Errno::NFILE), ClientError::Io { .. }));
     }
 }
