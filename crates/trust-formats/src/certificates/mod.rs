@@ -1,4 +1,13 @@
 //! A file of certificates, as people really have them.
+//!
+//! Libraries lose certificates in silence: a byte order mark loses the first, glued blocks lose one, a label that is not
+//! known is skipped, a block that is cut off vanishes with the one after it. Here every BEGIN marker is accounted for, as
+//! a block or as a reject with its line and the reason, and one bad block never costs a good one.
+
+mod binary;
+mod der;
+mod pem;
+mod text;
 
 /// What a file may hold before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,26 +82,6 @@ pub enum Reason {
     NoCertificate,
 }
 
-impl Reason {
-    /// The stable code that JSON, logs and metrics share.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::BadBase64 => "bad-base64",
-            Self::NotX509 => "not-x509",
-            Self::PrivateKey => "private-key",
-            Self::OtherLabel => "other-label",
-            Self::Distrusted => "distrusted",
-            Self::StrayEnd => "stray-end",
-            Self::TooLarge => "too-large",
-            Self::TooMany => "too-many",
-            Self::BadPkcs7 => "bad-pkcs7",
-            Self::NoCertificate => "no-certificate",
-        }
-    }
-}
-
 /// What a file was converted from, for a hint to its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
@@ -134,3 +123,148 @@ pub struct Scan {
     /// True if the last block is cut off at the end of the file: it may still be being written.
     pub ends_inside_block: bool,
 }
+
+impl Default for Limits {
+    /// 16 MiB and 20,000 certificates: twice the largest store that is measured (10,000 certificates in 7 MB). 64 KiB a
+    /// certificate: the largest seen in public logs is a few KiB; one with thousands of names still fits.
+    fn default() -> Self {
+        Self { max_bytes: 16 << 20, max_certificates: 20_000, max_certificate_bytes: 64 << 10 }
+    }
+}
+
+/// Reads a file of certificates.
+///
+/// Takes time linear in `bytes`, whatever they are.
+#[must_use]
+pub fn scan(bytes: &[u8], limits: &Limits) -> Scan {
+    let mut scan = Scan::new();
+    if bytes.len() > limits.max_bytes {
+        scan.reject(
+            1,
+            Reason::TooLarge,
+            format!(
+                "the file has {} bytes, the limit is {}: split it, or raise max-bytes in [sources]",
+                bytes.len(),
+                limits.max_bytes
+            ),
+        );
+    } else if der::looks_binary(bytes) {
+        binary::scan(bytes, 1, limits, &mut scan);
+    } else {
+        let text = text::decode(bytes, &mut scan);
+        pem::scan(&text, limits, &mut scan);
+    }
+    scan.rejects.sort_by_key(|reject| reject.line);
+    scan.notes.sort_unstable();
+    scan.notes.dedup();
+    scan
+}
+
+impl Scan {
+    fn new() -> Self {
+        Self {
+            encoding: Encoding::Unknown,
+            blocks: Vec::new(),
+            rejects: Vec::new(),
+            notes: Vec::new(),
+            ends_inside_block: false,
+        }
+    }
+
+    fn reject(&mut self, line: u32, reason: Reason, detail: impl Into<String>) {
+        self.rejects.push(Reject { line, reason, detail: detail.into() });
+    }
+
+    /// Notes a conversion; kept short, for a file may give cause for one at every line.
+    fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Takes a certificate, or says why not. `false` once the file has more than the limit.
+    fn take(&mut self, der: &[u8], line: u32, limits: &Limits) -> bool {
+        if self.blocks.len() >= limits.max_certificates {
+            self.reject(
+                line,
+                Reason::TooMany,
+                format!(
+                    "the limit is {} certificates in one file: this and all after it were not taken; raise \
+                     max-certificates in [sources]",
+                    limits.max_certificates
+                ),
+            );
+            return false;
+        }
+        if der.len() > limits.max_certificate_bytes {
+            let detail = format!(
+                "the certificate has {} bytes, the limit is {}",
+                der.len(),
+                limits.max_certificate_bytes
+            );
+            self.reject(line, Reason::TooLarge, detail);
+            return true;
+        }
+        match der::exact(der) {
+            Ok(()) => {
+                // Fewer than `max_certificates`, which fits.
+                let position = u32::try_from(self.blocks.len() + 1).unwrap_or(u32::MAX);
+                self.blocks.push(Block { der: der.to_vec(), line, position });
+            }
+            Err(detail) => self.reject(line, Reason::NotX509, detail),
+        }
+        true
+    }
+}
+
+/// Gives an enum its stable codes, both ways, from one table.
+macro_rules! codes {
+    ($name:ident { $($variant:ident => $code:literal),+ $(,)? }) => {
+        impl $name {
+            /// The stable code that JSON, logs and metrics share.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The variant with this code.
+            #[must_use]
+            pub fn from_code(code: &str) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+codes!(Encoding { Unknown => "unknown", Pem => "pem", Der => "der", Pkcs7 => "pkcs7" });
+
+codes!(Reason {
+    Truncated => "truncated",
+    BadBase64 => "bad-base64",
+    NotX509 => "not-x509",
+    PrivateKey => "private-key",
+    OtherLabel => "other-label",
+    Distrusted => "distrusted",
+    StrayEnd => "stray-end",
+    TooLarge => "too-large",
+    TooMany => "too-many",
+    BadPkcs7 => "bad-pkcs7",
+    NoCertificate => "no-certificate",
+});
+
+codes!(Note {
+    Utf8Bom => "utf8-bom",
+    Utf16 => "utf16",
+    ForeignLineEnds => "foreign-line-ends",
+    X509Label => "x509-label",
+    TrustedLabel => "trusted-label",
+    Pkcs7 => "pkcs7",
+    Der => "der",
+    GluedBlocks => "glued-blocks",
+    NoFinalNewline => "no-final-newline",
+    ProseBetweenBlocks => "prose-between-blocks",
+    ControlBytes => "control-bytes",
+});
+
+#[cfg(test)]
+mod tests;
