@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod lock;
 pub mod publish;
+pub mod escape;
+pub mod read;

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use crate::escape::escaped;
+
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -22,7 +24,7 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("{path} is held by {}", holder(*pid))]
+    #[error("{} is held by {}", escaped(path), holder(*pid))]
     Held {
         /// The lock file.
         path: PathBuf,
@@ -30,7 +32,7 @@ pub enum LockError {
         pid: Option<u32>,
     },
     /// The lock file cannot be used.
-    #[error("cannot lock {path}: {source}")]
+    #[error("cannot lock {}: {source}", escaped(path))]
     Io {
         /// The lock file.
         path: PathBuf,
@@ -56,13 +58,13 @@ impl LockError {
             Self::Held { pid: Some(pid), .. } => {
                 format!("wait for process {pid} to end, or look at it with: ps -fp {pid}")
             }
-            Self::Held { path, pid: None } => format!("find the process with: fuser -v {}", path.display()),
+            Self::Held { path, pid: None } => format!("find the process with: fuser -v {}", escaped(path)),
             Self::Io { path, source } => match source.kind() {
-                io::ErrorKind::NotFound => format!("make the directory that holds {}", path.display()),
+                io::ErrorKind::NotFound => format!("make the directory that holds {}", escaped(path)),
                 io::ErrorKind::PermissionDenied => {
                     "run this as the user of the service, or as root".to_owned()
                 }
-                _ => format!("look at the file system that holds {}", path.display()),
+                _ => format!("look at the file system that holds {}", escaped(path)),
             },
         }
     }

@@ -1,0 +1,154 @@
+//! Safe reading: what is read was judged, and what was judged is what is read.
+//!
+//! A path that a policy names may lead anywhere, and whoever may write somewhere along it decides what is trusted.
+//! So the path is walked name by name, each directory and link on the way is held by a descriptor and judged there,
+//! and the file that was judged is the one that is read. Reading never waits for a writer, never opens a device, and
+//! stops at a limit whatever the file says of its size.
+
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
+
+use crate::publish::TEMPORARY_SUFFIX;
+
+mod error;
+mod facts;
+mod handle;
+mod list;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use error::{Kind, ReadError};
+pub use list::list_directory;
+
+use facts::Facts;
+use handle::{Handles, Platform};
+use walk::{Walk, Walked};
+
+/// What is accepted.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// The largest file.
+    pub max_bytes: u64,
+    /// Users who may own files and directories, besides root and the user of this process.
+    pub trusted_uids: Vec<u32>,
+    /// For what lies under this directory, judging begins here: the directories above it are not judged.
+    pub root: Option<PathBuf>,
+    /// Files and directories for which the local configuration waives the rules on owners and modes.
+    pub waived: Vec<PathBuf>,
+    /// Our own bundle and state directory, which are never a source.
+    pub refuse: Vec<PathBuf>,
+}
+
+/// A file as it was at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileBytes {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Where it is once all links are followed.
+    pub real_path: PathBuf,
+    /// The directories whose changes may change what the path leads to: the one that the path names, those that hold
+    /// a link on the way, and the one that holds the file.
+    pub hops: Vec<PathBuf>,
+    /// When it was last written to.
+    pub modified: SystemTime,
+    /// It was written to within the last two seconds. A later write can leave the same times behind, so it needs
+    /// another look.
+    pub racy: bool,
+}
+
+/// Reads a file that keeps the rules.
+///
+/// # Errors
+/// [`ReadError`] says what stands in the way and what to do about it; it never holds content.
+pub fn read_file(path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
+    read_with(&Platform::default(), path, rules)
+}
+
+fn read_with(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
+    for pause in PAUSES {
+        match read_once(handles, path, rules) {
+            Err(ReadError::Changed { .. }) => thread::sleep(pause),
+            other => return other,
+        }
+    }
+    read_once(handles, path, rules)
+}
+
+fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
+    let walked = Walk::new(handles, path, rules)?.to_file()?;
+    let changed = || ReadError::Changed { path: path.to_owned() };
+    let facts = &walked.facts;
+    if facts.size > rules.max_bytes {
+        return Err(ReadError::TooLarge { path: path.to_owned(), size: facts.size, limit: rules.max_bytes });
+    }
+    let file = open_walked(handles, &walked, path)?;
+    let before = stat(&file, path)?;
+    if !before.is_same_file(facts) {
+        return Err(changed());
+    }
+    // One byte more than the file says it has, so that a file that says too little shows.
+    let expected = before.size.min(rules.max_bytes);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).saturating_add(1));
+    let read = (&file).take(rules.max_bytes.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| ReadError::io(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let size = bytes.len() as u64;
+    if size > rules.max_bytes {
+        return Err(ReadError::TooLarge { path: path.to_owned(), size, limit: rules.max_bytes });
+    }
+    let after = stat(&file, path)?;
+    // A file that grows, shrinks or is written over meanwhile would be a mixture of two.
+    if after.cmp_content(&before) != Ordering::Equal || size != after.size {
+        return Err(changed());
+    }
+    let modified = after.modified();
+    Ok(FileBytes {
+        bytes,
+        real_path: walked.real_path,
+        hops: walked.hops,
+        modified,
+        racy: is_racy(modified, SystemTime::now()),
+    })
+}
+
+fn open_walked(handles: &dyn Handles, walked: &Walked, path: &Path) -> Result<File, ReadError> {
+    handles.readable(&walked.directory, &walked.name, &walked.file).map_err(|errno| match errno {
+        Errno::ACCESS | Errno::PERM => ReadError::denied(path, &walked.real_path, &walked.facts, errno),
+        // Another file has the name now.
+        Errno::NOENT | Errno::LOOP | Errno::STALE | Errno::NXIO => {
+            ReadError::Changed { path: path.to_owned() }
+        }
+        errno => ReadError::io(path, errno),
+    })
+}
+
+fn stat(file: &File, path: &Path) -> Result<Facts, ReadError> {
+    Facts::of(file).map_err(|errno| ReadError::io(path, errno))
+}
+
+/// Also of a clock that is a little behind the file server's; a time far in the future says nothing.
+fn is_racy(modified: SystemTime, now: SystemTime) -> bool {
+    let age = now.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
+    age < RACY
+}
+
+/// Whether this is a file of ours that is not published yet.
+fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    name.as_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
+}
+
+/// Longer than the coarsest time stamps in use (two seconds on FAT).
+const RACY: Duration = Duration::from_secs(2);
+
+/// Between attempts at a file that changes while it is read. A writer that takes longer is waited for by looking again
+/// later.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(1), Duration::from_millis(2), Duration::from_millis(5), Duration::from_millis(10)];

@@ -1,0 +1,64 @@
+//! What the system says of a file or directory.
+
+use std::cmp::Ordering;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::RawMode;
+use rustix::io::Errno;
+
+/// What `fstat` says, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Device and inode.
+    pub(super) id: (u64, u64),
+    pub(super) uid: u32,
+    /// Permissions, without the type.
+    pub(super) mode: u32,
+    pub(super) size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Facts {
+    pub(super) fn of(file: &File) -> Result<Self, Errno> {
+        let metadata = file.metadata().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(Self {
+            id: (metadata.dev(), metadata.ino()),
+            uid: metadata.uid(),
+            mode: metadata.mode() & 0o7777,
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    /// Equal where nothing was written to the file in between, as far as its times tell.
+    pub(super) fn cmp_content(&self, other: &Self) -> Ordering {
+        let key = |facts: &Self| (facts.id, facts.size, facts.modified, facts.changed);
+        key(self).cmp(&key(other))
+    }
+
+    pub(super) fn modified(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.modified;
+        let part = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+        let whole = Duration::from_secs(seconds.unsigned_abs());
+        let time = if seconds < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(whole)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(whole)
+        };
+        time.and_then(|time| time.checked_add(part)).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
+/// The permissions in a raw mode, whose width differs between systems.
+#[cfg_attr(target_os = "linux", expect(clippy::useless_conversion, reason = "macOS has modes of 16 bits"))]
+pub(super) fn permissions(mode: RawMode) -> u32 {
+    u32::from(mode) & 0o7777
+}
