@@ -1,0 +1,19 @@
+//! The release binaries, driven from outside: `cargo xtask test` builds them first.
+//!
+//! One binary for all suites, so that the whole is linked once. No test measures time; what takes time is waited for
+//! until a deadline that only a failing test reaches.
+
+#[cfg(test)]
+mod changes;
+#[cfg(test)]
+mod connect;
+#[cfg(test)]
+mod corpora;
+#[cfg(test)]
+mod nothing_changed;
+#[cfg(test)]
+mod odd_inputs;
+#[cfg(test)]
+mod signals;
+#[cfg(test)]
+mod with_and_without_daemon;
