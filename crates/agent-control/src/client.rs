@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::frame::{Frames, ReadError};
+use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
     AnchorsReply, NoParams, RegenerateParams, RegenerateReply, SourcesReply, StatusReply, WatchReply,
 };
@@ -133,7 +133,8 @@ impl Client {
     }
 
     async fn send(&mut self, call: &Call<impl Serialize>) -> Result<(), ClientError> {
-        match in_time(Some(self.patience), call.method, self.frames.write(call)).await? {
+        let bytes = encode(call).map_err(ClientError::protocol)?;
+        match in_time(Some(self.patience), call.method, self.frames.write(&bytes)).await? {
             // A daemon that turns us away says why and closes, maybe before it read the call.
             Err(error) if !is_closed(&error) => Err(self.io(error)),
             _ => Ok(()),

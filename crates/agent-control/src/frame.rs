@@ -12,6 +12,13 @@ use tokio::net::UnixStream;
 /// Read at once; requests are far smaller, long replies take a few rounds.
 const CHUNK: usize = 16 * 1024;
 
+/// A message with its NUL.
+pub(crate) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(message)?;
+    bytes.push(0);
+    Ok(bytes)
+}
+
 /// Why no message could be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -69,18 +76,9 @@ impl Frames {
         }
     }
 
-    /// Sends one message.
-    pub(crate) async fn write(&mut self, message: &impl Serialize) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(message)?;
-        bytes.push(0);
-        self.stream.write_all(&bytes).await
-    }
-
-    /// Sends one message if the socket takes it at once, for a peer that gets no time.
-    pub(crate) fn try_write(stream: &UnixStream, message: &impl Serialize) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec(message)?;
-        bytes.push(0);
-        stream.try_write(&bytes).map(drop)
+    /// Sends one encoded message.
+    pub(crate) async fn write(&mut self, message: &[u8]) -> io::Result<()> {
+        self.stream.write_all(message).await
     }
 
     /// Waits until the peer closes or says something out of turn. Cancel safe.
@@ -94,5 +92,61 @@ impl Frames {
     async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(CHUNK.min(self.max + 1));
         self.stream.read_buf(&mut self.buffer).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `bytes`, sent in pieces of `piece`, are read as under a bound of 8.
+    async fn read_all(bytes: &[u8], piece: usize) -> (Vec<String>, Option<&'static str>) {
+        let (reader, mut writer) = UnixStream::pair().unwrap();
+        let (mut frames, mut messages) = (Frames::new(reader, 8), Vec::new());
+        let write = async move {
+            for piece in bytes.chunks(piece) {
+                // A reader that has enough closes.
+                if writer.write_all(piece).await.is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let read = async {
+            loop {
+                match frames.read().await {
+                    Ok(Some(message)) => messages.push(String::from_utf8(message).unwrap()),
+                    Ok(None) => break None,
+                    Err(ReadError::TooLong { max: 8 }) => break Some("long"),
+                    Err(ReadError::CutOff) => break Some("cut"),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        let ((), end) = tokio::join!(write, read);
+        (messages, end)
+    }
+
+    #[test]
+    fn messages_are_the_same_however_they_arrive() {
+        let cases: [(&[u8], &[&str], Option<&str>); 9] = [
+            (b"", &[], None),
+            (b"a\0", &["a"], None),
+            (b"\0\0", &["", ""], None),
+            (b"ab\0c\0defghijk\0", &["ab", "c", "defghijk"], None),
+            (b"12345678\0", &["12345678"], None),
+            (b"123456789\0", &[], Some("long")),
+            (b"a\0zz3456789\0b\0", &["a"], Some("long")),
+            (b"a\0zz345678901234567890", &["a"], Some("long")),
+            (b"a\0bc", &["a"], Some("cut")),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (bytes, messages, end) in cases {
+            for piece in 1..=bytes.len().max(1) {
+                let read = runtime.block_on(read_all(bytes, piece));
+                let expected = messages.iter().map(|message| (*message).to_owned()).collect();
+                assert_eq!(read, (expected, end), "{} in pieces of {piece}", bytes.escape_ascii());
+            }
+        }
     }
 }

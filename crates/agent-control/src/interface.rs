@@ -12,6 +12,10 @@ use crate::wire::{
     StoreReport, Warning, WatchingReport,
 };
 
+mod text;
+
+pub use text::text;
+
 /// Name of the interface.
 pub const NAME: &str = "io.agentd.Control";
 
@@ -28,25 +32,25 @@ const METHODS: &[&Method<'static>] = &[
     &method(
         "Status",
         &[],
-        outputs::<StatusReply>(),
+        fields::<StatusReply>(),
         &[&Comment::new("The daemon, the store, and what needs a hand")],
     ),
     &method(
         "Sources",
         &[],
-        outputs::<SourcesReply>(),
+        fields::<SourcesReply>(),
         &[&Comment::new("The sources as they were last looked at")],
     ),
     &method(
         "Anchors",
         &[],
-        outputs::<AnchorsReply>(),
+        fields::<AnchorsReply>(),
         &[&Comment::new("The anchors of the store in the order of trial")],
     ),
     &method(
         "Regenerate",
-        outputs::<RegenerateParams>(),
-        outputs::<RegenerateReply>(),
+        fields::<RegenerateParams>(),
+        fields::<RegenerateReply>(),
         &[
             &Comment::new("Look at the sources now and publish if they changed"),
             &Comment::new("For root and the daemon's own user; at most one a second after the first few,"),
@@ -56,7 +60,7 @@ const METHODS: &[&Method<'static>] = &[
     &method(
         "Watch",
         &[],
-        outputs::<WatchReply>(),
+        fields::<WatchReply>(),
         &[
             &Comment::new("Tell what happens until the caller closes; call it with 'more'"),
             &Comment::new("The first reply says that it has begun and has no event"),
@@ -142,7 +146,7 @@ const fn method(
 }
 
 /// The fields of a struct as parameters.
-const fn outputs<T: Type>() -> &'static [&'static Parameter<'static>] {
+const fn fields<T: Type>() -> &'static [&'static Parameter<'static>] {
     match T::TYPE.as_object() {
         Some(fields) => match fields.as_borrowed() {
             Some(fields) => fields,

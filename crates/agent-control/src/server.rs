@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use crate::frame::Frames;
+use crate::frame::{Frames, encode};
 use crate::refusal::Refusal;
 use crate::socket::Listener;
 use crate::wire::{AnchorsReport, Event, RegenReport, SourcesReport, StatusReport};
@@ -209,7 +209,7 @@ fn admit<H: Handler + 'static>(
         Err(refusal) => {
             debug!(uid = peer.uid, pid = peer.pid, %refusal, "a control connection was turned away");
             // It may have gone already, and it gets no time.
-            drop(Frames::try_write(&stream, &refusal));
+            drop(encode(&refusal).and_then(|bytes| stream.try_write(&bytes)));
         }
     }
 }

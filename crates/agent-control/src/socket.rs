@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, chmodat, chownat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RawMode, Stat, chmodat, chownat, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind as bind_address, connect, listen, socket};
@@ -68,7 +69,7 @@ impl Listener {
     /// Takes over a listening socket that the service manager made; its name stays when this is dropped.
     ///
     /// # Errors
-    /// Where it is not a stream socket of this kind.
+    /// Where it is not a Unix socket.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let listener = std::os::unix::net::UnixListener::from(fd);
         listener.local_addr()?;
@@ -191,6 +192,8 @@ impl Place {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             chownat(&self.dir, temporary, None, Some(Gid::from_raw(group)), flags)?;
         }
+        // 16 bits on macOS, 32 on Linux.
+        let mode = RawMode::try_from(mode).map_err(|_| Errno::INVAL)?;
         chmodat(&self.dir, temporary, Mode::from_raw_mode(mode), AtFlags::empty())?;
         listen(fd, BACKLOG)?;
         renameat(&self.dir, temporary, &self.dir, &self.name)?;

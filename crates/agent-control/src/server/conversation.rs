@@ -1,6 +1,7 @@
 //! One connection: requests one after the other, each with its answer.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,14 +9,18 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
-use zlink::varlink_service::{self, Info, InterfaceDescription};
+use zlink::varlink_service::{self, Info};
 
 use super::{Ask, Handler, Peer, Shared};
-use crate::frame::{Frames, ReadError};
+use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
     self, AnchorsReply, NoParams, RegenerateParams, RegenerateReply, SourcesReply, StatusReply, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
+
+/// Bytes a second that a reader must take of a long reply, beyond `Limits::patience`: a hundredth of what a local one
+/// takes on a machine that has other things to do.
+const SLOWEST_READER: u32 = 4 << 20;
 
 /// A request as Varlink has it.
 #[derive(Debug, Deserialize)]
@@ -42,6 +47,11 @@ struct Reply<T> {
 #[derive(Deserialize)]
 struct DescriptionParams {
     interface: String,
+}
+
+#[derive(Serialize)]
+struct Description {
+    description: String,
 }
 
 /// Why there is no reply.
@@ -110,7 +120,7 @@ impl<H: Handler + 'static> Conversation<H> {
         };
         let refusal = Refusal::failed(code, message, "call it with agentctl or varlinkctl");
         // The connection ends whether or not this arrives.
-        drop(timeout(patience, frames.write(&refusal)).await);
+        drop(self.send(frames, &refusal).await);
         None
     }
 
@@ -210,7 +220,10 @@ impl<H: Handler + 'static> Conversation<H> {
     }
 
     async fn send(&self, frames: &mut Frames, message: &impl Serialize) -> Result<(), Over> {
-        match timeout(self.shared.options.limits.patience, frames.write(message)).await {
+        let bytes = encode(message).map_err(|_| Over)?;
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let patience = self.shared.options.limits.patience + Duration::from_secs(1) * size / SLOWEST_READER;
+        match timeout(patience, frames.write(&bytes)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Over),
             Err(_) => {
@@ -244,11 +257,13 @@ fn nothing(request: &Request) -> Result<(), Denied> {
     parameters::<NoParams>(request).map(|NoParams {}| ())
 }
 
-fn description(request: &Request) -> Result<InterfaceDescription<'static>, Denied> {
+fn description(request: &Request) -> Result<Description, Denied> {
     let DescriptionParams { interface } = parameters(request)?;
     match interface.as_str() {
-        interface::NAME => Ok(InterfaceDescription::from(interface::DESCRIPTION)),
-        "org.varlink.service" => Ok(InterfaceDescription::from(varlink_service::DESCRIPTION)),
+        interface::NAME => Ok(Description { description: interface::text(interface::DESCRIPTION) }),
+        "org.varlink.service" => {
+            Ok(Description { description: interface::text(varlink_service::DESCRIPTION) })
+        }
         _ => Err(Standard::InterfaceNotFound { interface }.into()),
     }
 }

@@ -103,18 +103,17 @@ fn callers_who_wait_for_the_same_share_a_run() {
 fn runs_beyond_the_first_few_keep_their_distance() {
     run(async {
         let daemon = Daemon::start(|options| {
-            options.limits.regenerate_every = Duration::from_millis(300);
+            options.limits.regenerate_every = Duration::from_secs(1);
             options.limits.regenerate_burst = 3;
         });
         let start = std::time::Instant::now();
         let mut took = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..4 {
             daemon.client().await.regenerate(Ask::default()).await.unwrap();
             took.push(start.elapsed());
         }
-        assert!(took[2] < Duration::from_millis(290), "{took:?}");
-        assert!(took[3] >= Duration::from_millis(300), "{took:?}");
-        assert!(took[4] >= Duration::from_millis(600), "{took:?}");
+        assert!(took[2] < Duration::from_secs(1), "{took:?}");
+        assert!(took[3] >= Duration::from_secs(1), "{took:?}");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use agent_control::interface;
 use serde_json::{Value, json};
 use zlink::idl::Interface;
 
@@ -200,11 +201,24 @@ fn the_interfaces_describe_themselves() {
 
 #[test]
 fn the_description_is_whole() {
-    let description = agent_control::interface::DESCRIPTION.to_string();
+    let description = interface::text(interface::DESCRIPTION);
     let parsed = Interface::try_from(description.as_str()).unwrap();
     let methods: Vec<_> = parsed.methods().map(|method| method.name().to_string()).collect();
     assert_eq!(methods, ["Status", "Sources", "Anchors", "Regenerate", "Watch"]);
     assert!(parsed.methods().all(|method| method.outputs().count() > 0));
+    // Whoever reads it finds what each field means, and older parsers find no comment inside parentheses.
+    assert!(description.contains("\n#   dry_run: Only say what would be done\n"), "{description}");
+    let inside = description.lines().scan(0_i32, |depth, line| {
+        let before = *depth;
+        let count = |c| i32::try_from(line.matches(c).count()).unwrap();
+        if !line.starts_with('#') {
+            *depth += count('(') - count(')');
+        }
+        Some((before, line))
+    });
+    for (depth, line) in inside {
+        assert!(depth == 0 || !line.contains('#'), "{line}");
+    }
     // Every type that is named is defined, and every one that is defined is named.
     let defined: Vec<_> = parsed.custom_types().map(|custom| custom.name().to_string()).collect();
     let code: String = description.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
@@ -223,7 +237,7 @@ fn the_description_is_whole() {
 /// field.
 #[test]
 fn reports_are_as_described() {
-    let description = agent_control::interface::DESCRIPTION.to_string();
+    let description = interface::text(interface::DESCRIPTION);
     let parsed = Interface::try_from(description.as_str()).unwrap();
     let fields = |name: &str| -> Vec<String> {
         let custom = parsed.custom_types().find(|custom| custom.name().as_str() == name).unwrap();
@@ -240,4 +254,16 @@ fn reports_are_as_described() {
     }
     let objects = parsed.custom_types().filter(|custom| custom.is_object()).count();
     assert_eq!(samples.len(), objects, "a type has no sample");
+}
+
+/// The description on file is for readers and for reviews: a change of the interface is a change of that file.
+#[test]
+fn the_description_on_file_is_current() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/io.agentd.Control.varlink");
+    let description = interface::text(interface::DESCRIPTION);
+    if std::env::var_os("AGENTD_BLESS").is_some() {
+        std::fs::write(file, &description).unwrap();
+    }
+    let hint = "renew it with AGENTD_BLESS=1 cargo test -p agent-control";
+    assert_eq!(std::fs::read_to_string(file).unwrap_or_default(), description, "{hint}");
 }
