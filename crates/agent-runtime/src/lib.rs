@@ -5,3 +5,4 @@ pub mod lock;
 pub mod publish;
 pub mod escape;
 pub mod read;
+pub mod watch;

@@ -70,7 +70,7 @@ pub struct FileBytes {
 /// # Errors
 /// [`ReadError`] says what stands in the way and what to do about it; it never holds content.
 pub fn read_file(path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
-    read_with(&Platform::default(), path, rules)
+    read_with(&Platform, path, rules)
 }
 
 fn read_with(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
@@ -84,7 +84,7 @@ fn read_with(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBy
 }
 
 fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
-    let walked = Walk::new(handles, path, rules)?.to_file()?;
+    let walked = Walk::new(handles, path, rules)?.reach_file()?;
     let changed = || ReadError::Changed { path: path.to_owned() };
     let facts = &walked.facts;
     if facts.size > rules.max_bytes {

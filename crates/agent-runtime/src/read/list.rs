@@ -19,7 +19,7 @@ use super::{ReadError, Rules, is_temporary};
 /// # Errors
 /// As [`super::read_file`], and [`ReadError::TooMany`].
 pub fn list_directory(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
-    let level = Walk::new(&Platform::default(), path, rules)?.to_directory()?;
+    let level = Walk::new(&Platform, path, rules)?.reach_directory()?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory =
         rustix::fs::openat(&level.directory, ".", flags, Mode::empty()).map_err(|errno| match errno {

@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks to a regular file.
-    pub(super) fn to_file(mut self) -> Result<Walked, ReadError> {
+    pub(super) fn reach_file(mut self) -> Result<Walked, ReadError> {
         while let Some(name) = self.ahead.pop() {
             let Some(file) = self.step(&name)? else { continue };
             let level = self.levels.pop().ok_or_else(|| self.lost())?;
@@ -82,7 +82,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks to a directory whose files will be read.
-    pub(super) fn to_directory(mut self) -> Result<Level, ReadError> {
+    pub(super) fn reach_directory(mut self) -> Result<Level, ReadError> {
         while let Some(name) = self.ahead.pop() {
             if self.step(&name)?.is_some() {
                 return Err(self.not_regular(&self.here().join(name), Kind::File));
