@@ -1,2 +1,41 @@
-//! Chores.
-fn main() {}
+//! The project's own chores: `cargo xtask test`, `tidy`, `deny`.
+
+mod deny;
+mod run;
+mod setup;
+mod spdx;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  test [-- ARGS]  install the servers and consumers that the tests use, build the programs, run all tests;
+                  ARGS go to `cargo test`
+  tidy            what the compiler does not check: direction of dependencies, stray files, words, sizes
+  deny            licences, sources and duplicates of all dependencies, by deny.toml";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let done = match (arguments.first().map(String::as_str), rest) {
+        (Some("test"), rest) => test::run(rest.strip_prefix(&["--".to_owned()]).unwrap_or(rest)),
+        (Some("tidy"), []) => tidy::run(),
+        (Some("deny"), []) => deny::run(),
+        (Some("help" | "--help" | "-h") | None, _) => {
+            run::say(HELP);
+            Ok(())
+        }
+        (Some(other), _) => Err(format!("no such command, or not with these arguments: {other}\n{HELP}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            run::say(&format!("error: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}

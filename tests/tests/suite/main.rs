@@ -14,6 +14,8 @@ mod nothing_changed;
 #[cfg(test)]
 mod odd_inputs;
 #[cfg(test)]
+mod playground;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod with_and_without_daemon;

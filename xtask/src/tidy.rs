@@ -1,0 +1,21 @@
+//! `cargo xtask tidy`: what neither the compiler nor clippy checks.
+
+mod direction;
+mod documents;
+mod files;
+
+use crate::run::say;
+use crate::workspace;
+
+/// Judges the workspace and names everything that is not tidy.
+pub(crate) fn run() -> Result<(), String> {
+    let files = workspace::files()?;
+    let mut complaints = direction::check(&workspace::graph(&[])?);
+    complaints.extend(files::check(&files));
+    complaints.extend(documents::check(&files));
+    if !complaints.is_empty() {
+        return Err(format!("not tidy:\n  {}", complaints.join("\n  ")));
+    }
+    say(&format!("tidy: {} files", files.len()));
+    Ok(())
+}
