@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod backend;
 mod hints;
+mod mounts;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,7 @@ pub use report::WatchReport;
 
 use backend::system;
 use hints::Interest;
-use report::nature;
+use mounts::{Mounts, Place};
 
 /// Makes the system's part of a watcher, which tells what it sees to the hints.
 pub type MakeBackend = dyn Fn(Arc<Hints>) -> Result<Box<dyn Backend>, Refusal> + Send;
@@ -127,21 +127,31 @@ struct Planned {
     serves: Vec<PathBuf>,
 }
 
-/// Each inode once: through links several paths can mean the same directory, which is watched under the first.
+/// Each inode once: through mounts several paths can mean the same directory, which is watched under the first.
 fn plan(directories: &BTreeSet<PathBuf>, report: &mut WatchReport) -> BTreeMap<PathBuf, Planned> {
+    let mounts = Mounts::read();
     let mut by_inode: BTreeMap<Inode, (PathBuf, Planned)> = BTreeMap::new();
     for directory in directories {
-        let Some((existing, inode, next)) = nearest(directory) else { continue };
-        report.add(directory, nature(existing));
-        let interest = match next {
-            Some(next) => Interest::Names(BTreeSet::from([next])),
-            None => interest(directory, directories),
+        let (path, inode, more) = match mounts.locate(directory) {
+            Some(Place::There { path, inode, layered }) => {
+                report.layered |= layered;
+                (path, inode, interest(directory, directories))
+            }
+            Some(Place::Short { path, inode, next }) => {
+                (path, inode, Interest::Names(BTreeSet::from([next])))
+            }
+            Some(Place::Remote(kind)) => {
+                report.remote(directory, kind);
+                continue;
+            }
+            None => continue,
         };
+        report.covered.insert(directory.clone());
         let (_, planned) = by_inode.entry(inode).or_insert_with(|| {
             let nothing = Interest::Names(BTreeSet::new());
-            (existing.to_owned(), Planned { inode, interest: nothing, serves: Vec::new() })
+            (path, Planned { inode, interest: nothing, serves: Vec::new() })
         });
-        planned.interest.add(interest);
+        planned.interest.add(more);
         planned.serves.push(directory.clone());
     }
     by_inode.into_values().collect()
@@ -156,18 +166,4 @@ fn interest(directory: &Path, all: &BTreeSet<PathBuf>) -> Interest {
     let below = all.iter().filter(|other| other.parent() == Some(directory));
     let names: BTreeSet<OsString> = below.filter_map(|other| other.file_name()).map(OsString::from).collect();
     if names.is_empty() { Interest::All } else { Interest::Names(names) }
-}
-
-/// The directory, or the nearest one above it that is there, and the name that is missing in that one.
-fn nearest(directory: &Path) -> Option<(&Path, Inode, Option<OsString>)> {
-    let mut next = None;
-    for candidate in directory.ancestors() {
-        match std::fs::metadata(candidate) {
-            Ok(metadata) if metadata.is_dir() => {
-                return Some((candidate, (metadata.dev(), metadata.ino()), next));
-            }
-            _ => next = candidate.file_name().map(OsString::from),
-        }
-    }
-    None
 }
