@@ -12,7 +12,7 @@ use crate::tools;
 /// All of them.
 pub const READERS: &[Reader] = &[
     Reader { name: "openssl storeutl", needs: &["openssl"], slow: false, count: openssl },
-    Reader { name: "openssl verify -CAfile", needs: &["openssl"], slow: false, count: openssl_verify },
+    Reader { name: "openssl verify -CAfile", needs: &["openssl"], slow: true, count: openssl_verify },
     Reader { name: "gnutls certtool", needs: &["certtool"], slow: false, count: certtool },
     Reader { name: "nss certutil", needs: &["certutil"], slow: true, count: certutil },
     Reader { name: "java keytool", needs: &["keytool"], slow: false, count: keytool },
