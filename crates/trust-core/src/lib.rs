@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod certificate;
 pub mod engine;
+pub mod facts;
 pub mod fingerprint;
 pub mod plan;
 pub mod policy;
