@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -25,7 +26,13 @@ pub use real::RealFs;
 pub const BUNDLE_MODE: u32 = 0o644;
 
 /// How the name of a file ends that is not published yet.
-pub const TEMPORARY_SUFFIX: &str = ".agentd-new";
+pub(crate) const TEMPORARY_SUFFIX: &str = ".agentd-new";
+
+/// Whether a name is that of a file of ours that is not in place yet.
+#[must_use]
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
+}
 
 /// The operations that a publication is made of, each on an open directory or file.
 pub trait Fs: Send + Sync {
@@ -143,14 +150,30 @@ impl<'a> Target<'a> {
 
     /// The new file under its temporary name, on the disk. Where that fails it is gone again.
     fn write_new(&self, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
-        self.remove_stale()?;
-        let create = || self.fs.create(&self.directory, &self.temporary);
-        let file = again(create).map_err(|errno| self.failed(Step::Create, errno))?;
+        let file = self.create()?;
         let filled = self.fill(&file, bytes, mode);
         if filled.is_err() {
             self.discard();
         }
         filled
+    }
+
+    fn create(&self) -> Result<File, PublishError> {
+        let create = || again(|| self.fs.create(&self.directory, &self.temporary));
+        let created = match create() {
+            // What a crash left behind, or somebody planted.
+            Err(Errno::EXIST) => {
+                let removed = again(|| self.fs.unlink(&self.directory, &self.temporary));
+                removed.map_err(|errno| PublishError::Step {
+                    step: Step::RemoveStale,
+                    path: self.path.with_file_name(&self.temporary),
+                    errno,
+                })?;
+                create()
+            }
+            other => other,
+        };
+        created.map_err(|errno| self.failed(Step::Create, errno))
     }
 
     fn fill(&self, file: &File, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
@@ -199,13 +222,6 @@ impl<'a> Target<'a> {
     fn sync_directory(&self) -> Result<(), PublishError> {
         again(|| self.fs.sync_directory(&self.directory))
             .map_err(|errno| PublishError::NotDurable { path: self.path.to_owned(), errno })
-    }
-
-    fn remove_stale(&self) -> Result<(), PublishError> {
-        match again(|| self.fs.unlink(&self.directory, &self.temporary)) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(self.failed(Step::RemoveStale, errno)),
-        }
     }
 
     /// Best effort: what stays is removed by the next publication.

@@ -8,14 +8,11 @@
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
-
-use crate::publish::TEMPORARY_SUFFIX;
 
 mod error;
 mod facts;
@@ -138,11 +135,6 @@ fn stat(file: &File, path: &Path) -> Result<Facts, ReadError> {
 fn is_racy(modified: SystemTime, now: SystemTime) -> bool {
     let age = now.duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
     age < RACY
-}
-
-/// Whether this is a file of ours that is not published yet.
-fn is_temporary(name: &std::ffi::OsStr) -> bool {
-    name.as_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
 /// Longer than the coarsest time stamps in use (two seconds on FAT).

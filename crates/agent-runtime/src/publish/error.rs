@@ -34,7 +34,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OpenDirectory => "open the directory",
-            Self::RemoveStale => "remove the leftover of an earlier attempt at",
+            Self::RemoveStale => "remove the leftover of an earlier attempt,",
             Self::Create => "make the new file for",
             Self::Write => "write the new file for",
             Self::ChangeOwner => "set the owner of the new file for",
@@ -54,7 +54,7 @@ pub enum PublishError {
     Step {
         /// What was being done.
         step: Step,
-        /// The file that was to be put in place; for the first step its directory.
+        /// The file that was to be put in place; for the first step its directory, for a leftover that.
         path: PathBuf,
         /// The system's reason.
         errno: Errno,

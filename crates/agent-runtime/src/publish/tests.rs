@@ -80,7 +80,7 @@ fn every_failure_leaves_the_old_file_or_the_new_one() {
         Errno::INVAL,
     ];
     let steps = steps();
-    assert!((8..12).contains(&steps), "open, unlink, create, write, mode, sync, rename, sync: {steps}");
+    assert!((7..12).contains(&steps), "open, create, write, mode, sync, rename, sync: {steps}");
     let mut failures = 0;
     for at in 0..steps {
         for errno in errnos {
@@ -154,7 +154,7 @@ fn a_failed_sync_is_tried_once_more_with_a_new_file() {
     let at = steps() - 3; // sync, rename, sync of the directory
     let once = FaultyFs::new(at, Fault::Once(Errno::IO));
     publish(&once, &place.file, &new_content(), BUNDLE_MODE).unwrap();
-    assert!(once.count() > steps() + 3, "a new file was made");
+    assert!(once.count() >= steps() + 4, "a new file was made");
     let place = Place::new();
     let error =
         publish(&FaultyFs::new(at, Fault::From(Errno::IO)), &place.file, b"x", BUNDLE_MODE).unwrap_err();
@@ -198,6 +198,12 @@ fn what_stands_in_the_way_is_named_with_a_remedy() {
     let error = publish(&RealFs, &directory, b"new", BUNDLE_MODE).unwrap_err();
     assert_eq!(error.code(), "in-the-way");
     assert_eq!(place.names(), ["bundle.pem", "directory.pem"]);
+
+    let leftover = place.dir.path().join(format!(".bundle.pem{TEMPORARY_SUFFIX}"));
+    fs::create_dir(&leftover).unwrap();
+    let error = publish(&RealFs, &place.file, b"new", BUNDLE_MODE).unwrap_err();
+    assert!(error.remedy().contains(&leftover.display().to_string()), "{}", error.remedy());
+    assert!(place.is(OLD));
     assert!(matches!(publish(&RealFs, Path::new("/"), b"", 0o644), Err(PublishError::NoFileName { .. })));
 }
 
@@ -215,9 +221,9 @@ fn root_gives_the_file_to_the_owner_of_the_directory() {
     let counting = FaultyFs::new(usize::MAX, Fault::Crash);
     publish(&counting, &place.file, b"newer", BUNDLE_MODE).unwrap();
     assert_eq!(counting.count(), steps() + 1);
-    publish(&FaultyFs::new(4, Fault::Once(Errno::PERM)), &place.file, b"newest", BUNDLE_MODE).unwrap();
+    publish(&FaultyFs::new(3, Fault::Once(Errno::PERM)), &place.file, b"newest", BUNDLE_MODE).unwrap();
     let error =
-        publish(&FaultyFs::new(4, Fault::Once(Errno::IO)), &place.file, b"x", BUNDLE_MODE).unwrap_err();
+        publish(&FaultyFs::new(3, Fault::Once(Errno::IO)), &place.file, b"x", BUNDLE_MODE).unwrap_err();
     assert!(matches!(error, PublishError::Step { step: Step::ChangeOwner, .. }));
     assert!(place.is(b"newest"));
 }

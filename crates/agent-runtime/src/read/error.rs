@@ -209,6 +209,21 @@ impl ReadError {
         }
     }
 
+    /// What on the way is at fault, by its real path, where it is not what was asked for. When it changes another attempt
+    /// is worth while.
+    #[must_use]
+    pub fn component(&self) -> Option<&Path> {
+        match self {
+            Self::Missing { component, .. }
+            | Self::NotRegular { component, .. }
+            | Self::Owner { component, .. }
+            | Self::Writable { component, .. }
+            | Self::NotReadableByAll { component, .. }
+            | Self::Denied { component, .. } => Some(component),
+            _ => None,
+        }
+    }
+
     /// A stable name for the cause.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 
 use super::handle::Platform;
 use super::walk::Walk;
-use super::{ReadError, Rules, is_temporary};
+use super::{ReadError, Rules};
+use crate::publish::is_temporary;
 
 /// The files in a directory that keeps the rules, sorted by the bytes of their names. What they are and whose is judged
 /// when they are read. Left out: hidden names, where editors and copying tools keep what is not finished, directories

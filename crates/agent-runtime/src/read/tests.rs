@@ -117,6 +117,7 @@ fn what_is_missing_is_named() {
     assert_eq!(component(&place.path("a/b/c.pem")), place.path("a"));
     assert_eq!(component(&place.path("dangling.pem")), place.path("nowhere"));
     let error = place.read(&place.path("dangling.pem")).unwrap_err();
+    assert_eq!(error.component(), Some(place.path("nowhere").as_path()));
     let (path, nowhere) = (place.path("dangling.pem"), place.path("nowhere"));
     assert_eq!(
         error.to_string(),

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::Planned;
-use crate::publish::TEMPORARY_SUFFIX;
+use crate::publish::is_temporary;
 
 /// Where the watcher's thread leaves word and the loop waits for it.
 #[derive(Debug, Default)]
@@ -42,7 +41,7 @@ impl Interest {
     fn includes(&self, name: &OsStr) -> bool {
         match self {
             // Our own file that is not in place yet; the rename that puts it there is told.
-            Self::All => !name.as_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes()),
+            Self::All => !is_temporary(name),
             Self::Names(names) => names.contains(name),
         }
     }
