@@ -5,7 +5,6 @@
 //! and the file that was judged is the one that is read. Reading never waits for a writer, never opens a device, and
 //! stops at a limit whatever the file says of its size.
 
-use std::cmp::Ordering;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -92,21 +91,8 @@ fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBy
     if !before.is_same_file(facts) {
         return Err(changed());
     }
-    // One byte more than the file says it has, so that a file that says too little shows.
-    let expected = before.size.min(rules.max_bytes);
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).saturating_add(1));
-    let read = (&file).take(rules.max_bytes.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(|error| ReadError::io(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    let size = bytes.len() as u64;
-    if size > rules.max_bytes {
-        return Err(ReadError::TooLarge { path: path.to_owned(), size, limit: rules.max_bytes });
-    }
-    let after = stat(&file, path)?;
-    // A file that grows, shrinks or is written over meanwhile would be a mixture of two.
-    if after.cmp_content(&before) != Ordering::Equal || size != after.size {
-        return Err(changed());
-    }
-    let modified = after.modified();
+    let bytes = content(&file, &before, path, rules.max_bytes)?;
+    let modified = before.modified();
     Ok(FileBytes {
         bytes,
         real_path: walked.real_path,
@@ -114,6 +100,24 @@ fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBy
         modified,
         racy: is_racy(modified, SystemTime::now()),
     })
+}
+
+/// All of a file, unless it changes: one that grows, shrinks or is written over meanwhile would be a mixture of two.
+fn content(file: &File, before: &Facts, path: &Path, max_bytes: u64) -> Result<Vec<u8>, ReadError> {
+    // One byte more than the file says it has, so that a file that says too little shows.
+    let expected = before.size.min(max_bytes).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    let read = file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| ReadError::io(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    let size = bytes.len() as u64;
+    if size > max_bytes {
+        return Err(ReadError::TooLarge { path: path.to_owned(), size, limit: max_bytes });
+    }
+    let after = stat(file, path)?;
+    if !after.is_same_content(before) || size != after.size {
+        return Err(ReadError::Changed { path: path.to_owned() });
+    }
+    Ok(bytes)
 }
 
 fn open_walked(handles: &dyn Handles, walked: &Walked, path: &Path) -> Result<File, ReadError> {

@@ -1,6 +1,5 @@
 //! What the system says of a file or directory.
 
-use std::cmp::Ordering;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
@@ -38,10 +37,10 @@ impl Facts {
         self.id == other.id
     }
 
-    /// Equal where nothing was written to the file in between, as far as its times tell.
-    pub(super) fn cmp_content(&self, other: &Self) -> Ordering {
+    /// Whether nothing was written to the file in between, as far as its times tell.
+    pub(super) fn is_same_content(&self, other: &Self) -> bool {
         let key = |facts: &Self| (facts.id, facts.size, facts.modified, facts.changed);
-        key(self).cmp(&key(other))
+        key(self) == key(other)
     }
 
     pub(super) fn modified(&self) -> SystemTime {

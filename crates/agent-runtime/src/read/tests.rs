@@ -425,7 +425,28 @@ fn a_closed_door_is_named_with_its_owner_and_mode() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_read_is_never_a_mixture() {
+fn a_file_that_changes_while_it_is_read_is_noticed() {
+    let place = Place::new();
+    let path = place.file("file");
+    fs::write(&path, "0123456789").unwrap();
+    // What happens between the first look at the open file and the end of reading.
+    let read = |change: &dyn Fn(&File), limit| {
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)).unwrap();
+        let before = Facts::of(&file).unwrap();
+        change(&file);
+        content(&file, &before, &path, limit).map_err(|error| error.code())
+    };
+    use std::os::unix::fs::FileExt as _;
+    assert_eq!(read(&|_| (), 100), Ok(b"0123456789".to_vec()));
+    assert_eq!(read(&|file| file.write_all_at(b"x", 5).unwrap(), 100), Err("changing"), "written over");
+    assert_eq!(read(&|file| file.set_len(5).unwrap(), 100), Err("changing"), "shrunk");
+    assert_eq!(read(&|file| file.set_len(50).unwrap(), 100), Err("changing"), "grown");
+    assert_eq!(read(&|file| file.set_len(101).unwrap(), 100), Err("too-large"), "grown beyond the limit");
+}
+
+#[test]
+fn a_file_that_is_replaced_again_and_again_is_one_or_the_other() {
     let place = Place::new();
     let path = place.file("file");
     let contents = [vec![b'a'; 9_000], vec![b'b'; 8_000]];
