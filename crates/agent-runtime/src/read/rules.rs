@@ -26,7 +26,8 @@ impl<'a> Judge<'a> {
         let judge = Self {
             rules,
             path,
-            waived: rules.waived.iter().any(|waived| path.starts_with(waived)),
+            // What climbs may end outside of what is waived.
+            waived: !climbs(path) && rules.waived.iter().any(|waived| path.starts_with(waived)),
             self_uid: rustix::process::geteuid().as_raw(),
             own,
         };
@@ -134,10 +135,11 @@ impl<'a> Judge<'a> {
 
 /// The part of a path that lies under the directory where judging begins.
 pub(super) fn under<'a>(root: Option<&Path>, path: &'a Path) -> Option<&'a Path> {
-    let below = path.strip_prefix(root?).ok()?;
-    // What climbs out may end anywhere: it is judged from the top.
-    let climbs = below.components().any(|component| component == Component::ParentDir);
-    (!climbs).then_some(below)
+    path.strip_prefix(root?).ok()
+}
+
+fn climbs(path: &Path) -> bool {
+    path.components().any(|component| component == Component::ParentDir)
 }
 
 fn check_path(path: &Path) -> Result<(), ReadError> {

@@ -234,6 +234,14 @@ fn what_others_can_write_to_is_refused() {
         mode(&place.path(at), accepted);
     }
     place.read(&path).unwrap();
+    // Anywhere on the way.
+    let deep = place.file("dir/sub/sub/file");
+    for bits in [0o775, 0o757] {
+        mode(&place.path("dir"), bits);
+        assert_eq!(place.code(&deep), "writable-by-others");
+    }
+    mode(&place.path("dir"), 0o755);
+    place.read(&deep).unwrap();
     // Through a link the same holds for the directory with the link and the one with the file.
     place.link(&path, "links/file");
     mode(&place.path("links"), 0o777);
@@ -295,6 +303,9 @@ fn the_local_configuration_can_waive_owners_and_modes_but_nothing_else() {
     place.read(&path).unwrap();
     fs::write(&path, vec![0; 10_001]).unwrap();
     assert_eq!(place.code(&path), "too-large");
+    fs::write(&path, "x").unwrap();
+    mode(&place.file("other/file"), 0o666);
+    assert_eq!(place.code(&place.path("dir/../other/file")), "writable-by-others");
     place.rules.waived = vec![place.path("di")];
     assert_eq!(place.code(&path), "writable-by-others");
 }
@@ -308,6 +319,7 @@ fn above_the_root_nothing_is_judged_and_outside_of_it_everything_is() {
     assert_eq!(place.code(&path), "writable-by-others");
     place.rules.root = Some(place.path("open/root"));
     place.read(&path).unwrap();
+    place.read(&place.path("open/root/dir/../dir/file")).unwrap();
     assert_eq!(place.code(&place.path("open/outside/file")), "writable-by-others");
     assert_eq!(place.code(&place.path("open/root/../outside/file")), "writable-by-others");
     assert_eq!(place.code(&place.path("open/root/dir/../../outside/file")), "writable-by-others");

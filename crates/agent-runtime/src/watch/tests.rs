@@ -170,6 +170,23 @@ fn a_directory_that_is_replaced() {
 }
 
 #[test]
+fn a_directory_far_above_that_is_replaced_is_noticed_at_the_next_look() {
+    run(async {
+        let mut place = Place::new();
+        let file = "a/b/c/d/cainfo.pem";
+        fs::create_dir_all(place.path("a/b/c/d")).unwrap();
+        place.arm(&[file], &[]);
+        fs::rename(place.path("a"), place.path("old")).unwrap();
+        fs::create_dir_all(place.path("a/b/c/d")).unwrap();
+        // No event tells of it; the poll looks.
+        place.quiet().await;
+        assert!(place.arm(&[file], &[]).1);
+        fs::write(place.path(file), "x").unwrap();
+        place.hint("in the new directory").await;
+    });
+}
+
+#[test]
 fn a_directory_that_comes_later() {
     run(async {
         let mut place = Place::new();
