@@ -3,7 +3,6 @@
 mod deny;
 mod run;
 mod setup;
-mod spdx;
 mod test;
 mod tidy;
 mod workspace;

@@ -3,6 +3,7 @@
 mod direction;
 mod documents;
 mod files;
+mod unused;
 
 use crate::run::say;
 use crate::workspace;
@@ -10,7 +11,9 @@ use crate::workspace;
 /// Judges the workspace and names everything that is not tidy.
 pub(crate) fn run() -> Result<(), String> {
     let files = workspace::files()?;
-    let mut complaints = direction::check(&workspace::graph(&[])?);
+    let graph = workspace::graph()?;
+    let mut complaints = direction::check(&graph);
+    complaints.extend(unused::check(&graph, &files));
     complaints.extend(files::check(&files));
     complaints.extend(documents::check(&files));
     if !complaints.is_empty() {

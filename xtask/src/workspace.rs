@@ -18,13 +18,12 @@ pub(crate) fn root() -> PathBuf {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Package {
     pub(crate) name: String,
-    pub(crate) version: String,
     /// Part of the workspace.
     pub(crate) ours: bool,
-    /// Its licence expression.
-    pub(crate) license: Option<String>,
-    /// Where it comes from; `None` where that is a path.
-    pub(crate) source: Option<String>,
+    /// Where it is, relative to the root; empty where it is not ours.
+    pub(crate) directory: PathBuf,
+    /// What its manifest declares, by the names that its code uses.
+    pub(crate) declared: Vec<String>,
     /// Packages that it needs to be built and run, not to be tested, by identity.
     pub(crate) normal: BTreeSet<String>,
 }
@@ -32,29 +31,21 @@ pub(crate) struct Package {
 /// The packages of the graph by identity.
 pub(crate) type Graph = BTreeMap<String, Package>;
 
-/// The graph for these targets together; for every platform where there are none.
-pub(crate) fn graph(targets: &[String]) -> Result<Graph, String> {
-    let mut graph = Graph::new();
-    let everywhere = [String::new()];
-    for target in if targets.is_empty() { &everywhere } else { targets } {
-        let mut cargo = run::cargo();
-        cargo.args(["metadata", "--format-version", "1", "--locked", "--all-features"]).current_dir(root());
-        if !target.is_empty() {
-            cargo.args(["--filter-platform", target]);
-        }
-        let metadata: Value = serde_json::from_slice(&run::output(&mut cargo)?)
-            .map_err(|error| format!("cargo metadata: {error}"))?;
-        let used = really_used(target)?;
-        add(&mut graph, &metadata, &used).ok_or("cargo metadata has another form than ours knows")?;
-    }
-    Ok(graph)
+/// The graph for all platforms and with all features.
+pub(crate) fn graph() -> Result<Graph, String> {
+    let mut cargo = run::cargo();
+    cargo.args(["metadata", "--format-version", "1", "--locked", "--all-features"]).current_dir(root());
+    let metadata: Value = serde_json::from_slice(&run::output(&mut cargo)?)
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    read(&metadata, &really_used()?)
+        .ok_or_else(|| "cargo metadata has another form than ours knows".to_owned())
 }
 
-/// Name and version of what is compiled for a target. Metadata also lists optional packages that no feature enables.
-fn really_used(target: &str) -> Result<BTreeSet<(String, String)>, String> {
+/// Name and version of what is compiled. Metadata also lists optional packages that no feature enables.
+fn really_used() -> Result<BTreeSet<(String, String)>, String> {
     let mut cargo = run::cargo();
     cargo.args(["tree", "--locked", "--workspace", "--all-features", "--prefix", "none", "--format", "{p}"]);
-    cargo.args(["--target", if target.is_empty() { "all" } else { target }]).current_dir(root());
+    cargo.args(["--target", "all"]).current_dir(root());
     let text = String::from_utf8_lossy(&run::output(&mut cargo)?).into_owned();
     let package = |line: &str| {
         let (name, rest) = line.split_once(" v")?;
@@ -63,7 +54,8 @@ fn really_used(target: &str) -> Result<BTreeSet<(String, String)>, String> {
     Ok(text.lines().filter_map(package).collect())
 }
 
-fn add(graph: &mut Graph, metadata: &Value, used: &BTreeSet<(String, String)>) -> Option<()> {
+fn read(metadata: &Value, used: &BTreeSet<(String, String)>) -> Option<Graph> {
+    let mut graph = Graph::new();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let members: BTreeSet<&str> =
         metadata["workspace_members"].as_array()?.iter().filter_map(Value::as_str).collect();
@@ -80,17 +72,19 @@ fn add(graph: &mut Graph, metadata: &Value, used: &BTreeSet<(String, String)>) -
         }
         let entry = graph.entry(id.to_owned()).or_default();
         entry.name = text(&package["name"])?;
-        entry.version = text(&package["version"])?;
         entry.ours = members.contains(id);
-        entry.license = text(&package["license"]);
-        entry.source = text(&package["source"]);
+        if entry.ours {
+            let manifest = Path::new(package["manifest_path"].as_str()?);
+            entry.directory = manifest.parent()?.strip_prefix(root()).ok()?.to_owned();
+            entry.declared = node["deps"].as_array()?.iter().filter_map(|used| text(&used["name"])).collect();
+        }
         for dependency in node["deps"].as_array()? {
             if dependency["dep_kinds"].as_array()?.iter().any(|kind| kind["kind"].is_null()) {
                 entry.normal.insert(text(&dependency["pkg"])?);
             }
         }
     }
-    Some(())
+    Some(graph)
 }
 
 /// The project's own files with their text, relative to the root, sorted; what is not text is left out.

@@ -253,7 +253,7 @@ fn written_in_pieces_never_yields_less() {
 /// Makes a link, or puts it in the place of another in one step.
 fn link(target: &Path, at: &Path) {
     let directory = at.parent().expect("a link in a directory");
-    let beside = at.with_extension("link");
+    let beside = directory.join("link-to-be");
     fs::create_dir_all(directory).and_then(|()| symlink(target, &beside)).expect("a place of ours");
     fs::rename(beside, at).expect("a place of ours");
 }

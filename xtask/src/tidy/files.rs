@@ -21,7 +21,8 @@ pub(super) fn check(files: &[(PathBuf, String)]) -> Vec<String> {
             complaints.push(format!("{}: {lines} lines, more than {MOST_LINES}", path.display()));
         }
         complaints.extend(orphan(path, files));
-        if !NO_PRODUCT.iter().any(|directory| path.starts_with(directory)) {
+        let is_test = path.components().any(|part| part.as_os_str() == "tests");
+        if !is_test && !NO_PRODUCT.iter().any(|directory| path.starts_with(directory)) {
             complaints.extend(printing(path, text));
         }
     }
