@@ -35,8 +35,8 @@ const TOOLS: &[Tool] = &[
     tool("node", "nodejs", READERS),
     tool("python3", "python3", READERS),
     tool("git", "git", READERS),
-    tool("faketime", "faketime", "tests of other times of day"),
-    tool("strace", "strace", "kills and errors at every system call"),
+    tool("faketime", "faketime", "that time alone changes no bundle"),
+    tool("strace", "strace", "the order of system calls of a publication"),
     tool("setpriv", "util-linux", "sources without permission"),
 ];
 

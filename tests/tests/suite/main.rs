@@ -10,6 +10,8 @@ mod connect;
 #[cfg(test)]
 mod corpora;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod nothing_changed;
 #[cfg(test)]
 mod odd_inputs;
@@ -17,5 +19,7 @@ mod odd_inputs;
 mod playground;
 #[cfg(test)]
 mod signals;
+#[cfg(test)]
+mod time_of_day;
 #[cfg(test)]
 mod with_and_without_daemon;
