@@ -59,7 +59,7 @@ pub(crate) fn install() -> Vec<String> {
     }
     missing()
         .iter()
-        .map(|tool| format!("{} (package {}), and so: {}", tool.program, tool.package, tool.tests))
+        .map(|tool| format!("{} (package {}); left out: {}", tool.program, tool.package, tool.tests))
         .collect()
 }
 

@@ -1,7 +1,9 @@
 //! Programs that may not be there: a test that needs one is left out with a word, or fails where nothing may be.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::thread;
 
 /// Set to 1 where no test may be left out: a missing program is a failure then.
@@ -23,14 +25,20 @@ pub fn require(programs: &[&str]) -> bool {
 /// Where [`REQUIRE_ALL`] is set.
 #[must_use]
 pub fn left_out(reason: &str) -> bool {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     assert!(
         std::env::var_os(REQUIRE_ALL).is_none_or(|value| value != "1"),
         "{REQUIRE_ALL} is set, and {reason}"
     );
+    // Once for each test, however often it asks.
     let current = thread::current();
     let test = current.name().unwrap_or("a test");
+    let line = format!("SKIPPED: {test}: {reason}");
+    if !SAID.lock().is_ok_and(|mut said| said.insert(line.clone())) {
+        return false;
+    }
     // Past the harness, which keeps to itself what a passing test prints. A closed stderr is nobody's loss.
-    let _unheard = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
+    let _unheard = writeln!(std::io::stderr(), "{line}");
     false
 }
 

@@ -18,6 +18,8 @@ mod odd_inputs;
 #[cfg(test)]
 mod playground;
 #[cfg(test)]
+mod policies;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod time_of_day;

@@ -1,5 +1,8 @@
 //! A whole file of another form.
 
+use std::fs;
+use std::time::{Duration, SystemTime};
+
 use super::{Expected, Scene};
 use test_support::endpoint::write;
 use test_support::pem;
@@ -26,6 +29,25 @@ fn no_newline_at_the_end() {
         pki::bundle(&scene.good).trim_end(),
         &Expected { anchors: scene.all_good(), notes: &["no-final-newline"], ..Expected::default() },
     );
+}
+
+#[test]
+fn a_last_block_cut_off() {
+    let scene = Scene::new();
+    let text = pki::bundle(&scene.good);
+    write(&scene.endpoint.site(), &text[..text.len() - 80]);
+    // Written a moment ago it would be waited for; this one has been so for an hour.
+    let file = fs::File::options().append(true).open(scene.endpoint.site()).expect("a source");
+    file.set_modified(SystemTime::now() - Duration::from_secs(60 * 60)).expect("a file of ours");
+    let line = 1 + pki::bundle(&scene.good[..5]).lines().count();
+    let expected = Expected {
+        anchors: scene.good[..5].iter().collect(),
+        rejects: &[(line, "truncated")],
+        ..Expected::default()
+    };
+    scene.check_lint(&expected);
+    scene.check_regen(&expected);
+    scene.check_consumers();
 }
 
 #[test]
