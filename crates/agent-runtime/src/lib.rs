@@ -1,8 +1,19 @@
-//! The edges: reading, watching, publishing, state, lock, clock, and the loop around the engine.
+//! The edges: reading, watching, publishing, state, lock, clock, servers, and the loop around the engine.
+//!
+//! What is decided is decided in `trust-core` and `trust-tls`; here it is done, and what can go wrong in doing it is told.
 
 pub mod clock;
+pub mod config;
+pub mod endpoint;
 pub mod escape;
+mod journal;
 pub mod lock;
+pub mod look;
+pub mod once;
 pub mod publish;
 pub mod read;
+pub mod report;
+pub mod run;
+pub mod servers;
+pub mod state;
 pub mod watch;

@@ -1,1 +1,62 @@
 //! The operator's hand on agentd.
+//!
+//! Every command is a report (a value) and its rendering: JSON is the report as it is, text is drawn from it. Reports
+//! come from the daemon where one runs, else from the same code in this process.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub mod cli;
+mod commands;
+mod context;
+mod error;
+mod exit;
+mod out;
+mod words;
+
+use cli::{Cli, Command};
+use context::Context;
+use error::Error;
+use exit::Exit;
+
+/// Runs the program and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help, version or a usage error: clap knows where each goes. A closed pipe is nobody to tell.
+            let _ignored = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            out::stderr_line(&format!("{} {error}", out::styled(out::BAD, "error:")));
+            error.exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, Error> {
+    // What needs no configuration works where that is wrong.
+    match &cli.command {
+        Command::Completions { shell } => return commands::completions::run(*shell),
+        Command::Man => return commands::completions::man(),
+        Command::Lint { files } => return commands::lint::run(&cli.global, files),
+        Command::Verify(verify) => return commands::verify::run(&cli.global, verify),
+        _ => {}
+    }
+    let context = Context::load(&cli.global)?;
+    match &cli.command {
+        Command::Status { check } => commands::status::run(&context, *check),
+        Command::Regen { force, dry_run } => commands::regen::run(&context, *force, *dry_run),
+        Command::Sources => commands::sources::run(&context),
+        Command::Anchors(anchors) => commands::anchors::run(&context, anchors),
+        Command::Connect(connect) => commands::connect::run(&context, connect),
+        Command::Watch => commands::watch::run(&context),
+        Command::Completions { .. } | Command::Man | Command::Lint { .. } | Command::Verify(_) => Ok(Exit::Done),
+    }
+}

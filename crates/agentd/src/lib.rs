@@ -1,1 +1,68 @@
 //! The service: start-up, signals, service manager and control server.
+//!
+//! What it does is decided in `trust-core` and done in `agent-runtime`; here it is started, steered and stopped.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing::info;
+
+mod cli;
+mod failure;
+mod handler;
+mod logging;
+mod service;
+mod signals;
+
+use cli::Cli;
+use failure::Failure;
+use service::{Service, Source};
+
+/// Runs the program and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help, version or a usage error: clap knows where each goes. A closed pipe is nobody to tell.
+            let _ignored = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Failure::USAGE));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ignored = writeln!(std::io::stderr(), "agentd: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let root = cli.root.map(std::path::absolute).transpose().map_err(|error| {
+        Failure::new(Failure::USAGE, format_args!("--root cannot be made an absolute path: {error}"))
+    })?;
+    let source = Source { config: cli.config, root };
+    let settings = source.load()?;
+    if cli.check {
+        let _ignored = writeln!(std::io::stdout(), "the configuration is right");
+        return Ok(());
+    }
+    logging::start(&settings, cli.log_format);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = %settings.store.merged.display(),
+        socket = %settings.control.socket.display(),
+        "starting"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Failure::FAILED, format_args!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let service = Service::build(source, &settings)?;
+        service.run().await;
+        Ok(())
+    })
+}

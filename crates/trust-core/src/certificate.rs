@@ -80,12 +80,12 @@ impl Certificate {
         self.not_after
     }
 
-    /// Where `now` stands to the validity.
+    /// Where `now` stands to the validity. Certificates count in whole seconds, and the last one belongs to it.
     #[must_use]
     pub fn validity_at(&self, now: Timestamp) -> Validity {
         if now < self.not_before {
             Validity::NotYetValid
-        } else if now > self.not_after {
+        } else if now.as_second() > self.not_after.as_second() {
             Validity::Expired
         } else {
             Validity::Valid

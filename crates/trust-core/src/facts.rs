@@ -48,8 +48,8 @@ pub struct Facts {
     pub dns_names: Vec<Box<str>>,
     /// IP addresses of it.
     pub ip_addresses: Vec<IpAddr>,
-    /// Name constraints (§4.2.1.10), where there are any.
-    pub name_constraints: Option<NameConstraints>,
+    /// Name constraints (§4.2.1.10) that limit DNS names or addresses.
+    pub constrains_hosts: bool,
     /// Critical extensions that are not understood (§4.2), as dotted OIDs.
     pub unknown_critical: Vec<Box<str>>,
     /// An extension stands there twice (§4.2 forbids it), or one that matters cannot be read.
@@ -89,15 +89,6 @@ pub struct ExtendedKeyUsage {
     pub server_auth: bool,
     /// anyExtendedKeyUsage is named.
     pub any: bool,
-}
-
-/// Name constraints as far as host names go: DNS subtrees, as written.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NameConstraints {
-    /// Permitted DNS subtrees.
-    pub permitted_dns: Vec<Box<str>>,
-    /// Excluded DNS subtrees.
-    pub excluded_dns: Vec<Box<str>>,
 }
 
 /// A public key.
@@ -156,7 +147,7 @@ impl Facts {
             extended_key_usage: None,
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
-            name_constraints: None,
+            constrains_hosts: false,
             unknown_critical: Vec::new(),
             malformed_extensions: false,
             key: key(parsed.public_key()),
@@ -195,12 +186,9 @@ impl Facts {
             }
             ParsedExtension::SubjectAlternativeName(names) => self.take_in_names(&names.general_names),
             ParsedExtension::NameConstraints(constraints) => {
-                let dns = |subtrees: &Option<Vec<x509_parser::extensions::GeneralSubtree<'_>>>| {
-                    subtrees.iter().flatten().filter_map(|subtree| dns_name(&subtree.base)).collect()
-                };
-                self.name_constraints = Some(NameConstraints {
-                    permitted_dns: dns(&constraints.permitted_subtrees),
-                    excluded_dns: dns(&constraints.excluded_subtrees),
+                let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+                self.constrains_hosts = subtrees.into_iter().flatten().flatten().any(|subtree| {
+                    matches!(subtree.base, GeneralName::DNSName(_) | GeneralName::IPAddress(_))
                 });
             }
             ParsedExtension::ParseError { .. } => self.malformed_extensions = true,
@@ -330,13 +318,6 @@ fn curve(spki: &SubjectPublicKeyInfo<'_>) -> &'static str {
 
 fn last_common_name(name: &X509Name<'_>) -> Option<Box<str>> {
     name.iter_common_name().last()?.as_str().ok().map(Into::into)
-}
-
-fn dns_name(name: &GeneralName<'_>) -> Option<Box<str>> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).into()),
-        _ => None,
-    }
 }
 
 fn ip_address(bytes: &[u8]) -> Option<IpAddr> {

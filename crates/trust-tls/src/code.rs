@@ -13,6 +13,8 @@ pub enum Code {
     AnchorMayNotIssue,
     /// The chain holds something that cannot be read.
     Malformed,
+    /// The server's certificate is of version 1 and is not itself an anchor.
+    Version1,
     /// Too much work was asked for.
     TooComplex,
     /// An algorithm that is not supported.
@@ -53,6 +55,7 @@ impl Code {
             Self::IssuerKeyDiffers => "issuer-key-differs",
             Self::AnchorMayNotIssue => "anchor-may-not-issue",
             Self::Malformed => "malformed",
+            Self::Version1 => "version-1",
             Self::TooComplex => "too-complex",
             Self::UnsupportedAlgorithm => "unsupported-algorithm",
             Self::WeakSignature => "weak-signature",

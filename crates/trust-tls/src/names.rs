@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use trust_core::facts::{Facts, NameConstraints};
+use trust_core::facts::Facts;
 
 /// Which of a certificate's names count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,19 +75,6 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Whether a name lies within constraints (RFC 5280 §4.2.1.10). What the path building checks for alternative names has to
-/// hold for a common name that takes their place.
-pub(crate) fn within(constraints: &NameConstraints, name: &str) -> bool {
-    let under = |subtree: &str| {
-        let subtree = subtree.strip_prefix('.').unwrap_or(subtree).to_ascii_lowercase();
-        subtree.is_empty() || name == subtree || name.ends_with(&format!(".{subtree}"))
-    };
-    let permitted = &constraints.permitted_dns;
-    let excluded = &constraints.excluded_dns;
-    (permitted.is_empty() || permitted.iter().any(|subtree| under(subtree)))
-        && !excluded.iter().any(|subtree| under(subtree))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,18 +103,5 @@ mod tests {
         assert_eq!(Host::parse("[::1]"), Host::Address("::1".parse().unwrap()));
         assert_eq!(Host::parse("127.0.0.1"), Host::Address("127.0.0.1".parse().unwrap()));
         assert_eq!(Host::parse("Host.Example."), Host::Name("host.example".to_owned()));
-    }
-
-    #[test]
-    fn constraints() {
-        let of = |permitted: &[&str], excluded: &[&str]| NameConstraints {
-            permitted_dns: permitted.iter().map(|name| (*name).into()).collect(),
-            excluded_dns: excluded.iter().map(|name| (*name).into()).collect(),
-        };
-        assert!(within(&of(&["example.com"], &[]), "a.example.com"));
-        assert!(within(&of(&[".example.com"], &[]), "a.example.com"));
-        assert!(!within(&of(&["example.com"], &[]), "badexample.com"));
-        assert!(!within(&of(&[], &["example.com"]), "example.com"));
-        assert!(within(&of(&[], &["a.example.com"]), "example.com"));
     }
 }

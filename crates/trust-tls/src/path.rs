@@ -23,6 +23,8 @@ pub(crate) use raw::{split_spki, spki_of};
 
 /// What providers of this field still take; OpenSSL's security level 2 draws the same line.
 const MIN_RSA_BITS: usize = 2048;
+/// Curves with which a server can sign in TLS here.
+const CURVES: [&str; 3] = ["P-256", "P-384", "P-521"];
 
 /// Judges the leaf that is the anchor itself: its signature, version and CA flag do not matter, for nothing but its own
 /// bytes vouches for it.
@@ -52,8 +54,8 @@ pub(crate) fn build(
     usable(leaf)?;
     leaf_purpose(leaf)?;
     if leaf.version == 1 {
-        // webpki reads version 3 alone.
-        return raw::issued_directly(&presented.leaf, anchor, at, algorithms).map(|()| Vec::new());
+        // webpki reads version 3 alone, and without extensions there is nothing that would say what it is for.
+        return Err(Code::Version1);
     }
     let spellings = issuer_spellings(anchor, presented);
     let mut result = Err(Code::NoIssuer);
@@ -93,7 +95,7 @@ fn build_as(
     let name_constraints = match &as_webpki_reads_it {
         Ok(read) => read.name_constraints.clone(),
         // An anchor that webpki is too strict for; but constraints that it cannot read must not be lost.
-        Err(_) if anchor.facts.name_constraints.is_none() => None,
+        Err(_) if !anchor.facts.constrains_hosts => None,
         Err(_) => return Err(Code::Malformed),
     };
     let trust_anchor = TrustAnchor {
@@ -183,6 +185,9 @@ pub(crate) fn has_weak_key(facts: &Facts) -> bool {
 
 /// A TLS server signs or decrypts with its key (RFC 5280 §4.2.1.3); webpki does not look at key usage.
 fn leaf_purpose(facts: &Facts) -> Result<(), Code> {
+    if matches!(facts.key, Key::Ec(curve) if !CURVES.contains(&curve)) {
+        return Err(Code::UnsupportedAlgorithm);
+    }
     let usage = facts.key_usage.is_none_or(|usage| usage.digital_signature || usage.key_exchange);
     let extended = facts.extended_key_usage.is_none_or(|usage| usage.server_auth);
     if usage && extended { Ok(()) } else { Err(Code::WrongPurpose) }
@@ -191,7 +196,7 @@ fn leaf_purpose(facts: &Facts) -> Result<(), Code> {
 pub(crate) fn within_validity(at: Timestamp, (from, to): (Timestamp, Timestamp)) -> Result<(), Code> {
     if at < from {
         Err(Code::NotYetValid)
-    } else if at > to {
+    } else if at.as_second() > to.as_second() {
         Err(Code::Expired)
     } else {
         Ok(())

@@ -41,8 +41,8 @@ impl PresentedCertificate {
 impl Presented {
     /// The chain as presented; `None` for an empty one. What comes after the hundredth certificate is not looked at.
     #[must_use]
-    pub fn new<'a>(chain: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut chain = chain.into_iter().take(MAX_CERTIFICATES).map(PresentedCertificate::new);
+    pub fn new(chain: &[&[u8]]) -> Option<Self> {
+        let mut chain = chain.iter().take(MAX_CERTIFICATES).map(|der| PresentedCertificate::new(der));
         Some(Self { leaf: chain.next()?, others: chain.collect() })
     }
 

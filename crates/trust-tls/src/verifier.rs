@@ -85,8 +85,8 @@ impl ServerCertVerifier for ChainVerifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref);
-        let presented = Presented::new(chain).ok_or(Error::NoCertificatesPresented)?;
+        let chain: Vec<&[u8]> = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref).collect();
+        let presented = Presented::new(&chain).ok_or(Error::NoCertificatesPresented)?;
         let verdict = verify(&self.set, &presented, &self.request);
         let result = if verdict.accepted { Ok(ServerCertVerified::assertion()) } else { Err(alert(verdict.code)) };
         *self.captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Captured { presented, verdict });
@@ -135,7 +135,7 @@ fn alert(code: Code) -> Error {
         Code::NameMismatch => CertificateError::NotValidForName,
         Code::WrongPurpose | Code::IntermediateMayNotIssue | Code::CaAsLeaf => CertificateError::InvalidPurpose,
         Code::UnknownCriticalExtension => CertificateError::UnhandledCriticalExtension,
-        Code::Malformed => CertificateError::BadEncoding,
+        Code::Malformed | Code::Version1 => CertificateError::BadEncoding,
         Code::WeakKey | Code::WeakSignature | Code::UnsupportedAlgorithm => CertificateError::BadSignature,
         Code::PinMismatch => CertificateError::ApplicationVerificationFailure,
         Code::NoIssuer

@@ -2,7 +2,6 @@
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use trust_core::Fingerprint;
-use trust_core::facts::Facts;
 
 use crate::anchors::{AnchorSet, Candidate};
 use crate::code::Code;
@@ -85,14 +84,15 @@ fn try_one(
         return Ok(Found { index: candidate.index, how: Match::Exact, path });
     }
     let intermediates = path::build(anchor, presented, request.at, algorithms)?;
-    common_name_within(set, presented, request, candidate.index, &intermediates)?;
+    common_name_counts(set, presented, request, candidate.index, &intermediates)?;
     path.extend(intermediates);
     path.push(certificate.fingerprint());
     Ok(Found { index: candidate.index, how: Match::Issuer, path })
 }
 
-/// Path building holds alternative names against name constraints; a common name that takes their place is held here.
-fn common_name_within(
+/// A common name in the place of alternative names is not what a CA's name constraints speak of (RFC 5280 §4.2.1.10), so
+/// below a CA that has any for hosts it proves nothing.
+fn common_name_counts(
     set: &AnchorSet,
     presented: &Presented,
     request: &Request,
@@ -100,15 +100,12 @@ fn common_name_within(
     intermediates: &[Fingerprint],
 ) -> Result<(), Code> {
     let Some(leaf) = presented.leaf.facts.as_ref() else { return Err(Code::Malformed) };
-    let host = Host::parse(&request.host);
-    let Host::Name(name) = &host else { return Ok(()) };
-    if names::match_name(leaf, &host, request.names) != Some(NameMatch::CommonName) {
+    if names::match_name(leaf, &Host::parse(&request.host), request.names) != Some(NameMatch::CommonName) {
         return Ok(());
     }
     let on_path = presented.others.iter().filter(|other| intermediates.contains(&other.sha256));
-    let facts = on_path.filter_map(|other| other.facts.as_ref()).chain([&set.anchor(anchor).facts]);
-    let within = |facts: &Facts| facts.name_constraints.as_ref().is_none_or(|limits| names::within(limits, name));
-    if facts.into_iter().all(within) { Ok(()) } else { Err(Code::NameConstraint) }
+    let mut facts = on_path.filter_map(|other| other.facts.as_ref()).chain([&set.anchor(anchor).facts]);
+    if facts.any(|facts| facts.constrains_hosts) { Err(Code::NameConstraint) } else { Ok(()) }
 }
 
 fn host_refusal(

@@ -24,6 +24,12 @@ impl WatchReport {
         !self.remote.is_empty() || !self.refusals.is_empty() || self.layered || cfg!(target_os = "macos")
     }
 
+    /// How many directories are watched.
+    #[must_use]
+    pub fn directories(&self) -> usize {
+        self.covered.len()
+    }
+
     /// Why changes are noticed late that ought to be noticed at once, with what can be done about it.
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {

@@ -126,7 +126,14 @@ fn failed(set: &AnchorSet, presented: &Presented, request: &Request, tried: Trie
                                it issued for server authentication"
             .to_owned(),
         Code::PathTooLong => format!("there are more intermediates between the server and a CA than that CA allows (path length), for {anchor}"),
-        Code::NameConstraint => format!("a CA of the chain may not issue certificates for this name (name constraints), for {anchor}"),
+        Code::NameConstraint => format!(
+            "a CA on the way to {anchor} may not issue certificates for this name (name constraints), or the certificate has \
+             the name as its common name alone, which such a CA cannot vouch for. Have it issued with the right alternative \
+             names"
+        ),
+        Code::Version1 => "the server's certificate is X.509 version 1, which only itself can verify: add this very \
+                           certificate as an anchor, or have one of version 3 issued"
+            .to_owned(),
         Code::UnknownCriticalExtension => "a certificate of the chain has a critical extension that is not understood, so it \
                                            must be refused (RFC 5280 §4.2)"
             .to_owned(),

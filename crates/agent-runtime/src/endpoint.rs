@@ -1,0 +1,208 @@
+//! One endpoint's store: its files, its state, and the two kinds of job that the engine orders.
+//!
+//! The daemon runs the jobs beside its loop; `agentctl` without a daemon runs them one after another, under the same
+//! lock. What they do is the same.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use trust_core::bundle::Bundle;
+use trust_core::engine::Carried;
+use trust_core::plan::{Settings as TrustSettings, StoreState};
+use trust_core::policy::Warning;
+use trust_core::source::Failure;
+use trust_formats::certificates::Limits;
+
+use crate::lock::{Lock, LockError};
+use crate::look::{Look, SafeReader, StorePaths, look};
+use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
+use crate::read::Rules;
+use crate::state::{StateError, StateStore};
+
+/// How long a source must have been quiet before what it lost leaves the store. Longer than the two seconds that tools
+/// are known to take between two pieces of one file.
+pub const QUIET: Duration = Duration::from_secs(3);
+
+/// The files of one endpoint.
+#[derive(Clone)]
+pub struct Endpoint {
+    paths: StorePaths,
+    limits: Limits,
+    reader: Arc<SafeReader>,
+    files: Arc<dyn Fs>,
+    state: StateStore,
+}
+
+/// Why an endpoint cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody else has the lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A directory could not be made.
+    #[error("cannot make the directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+impl Endpoint {
+    /// The endpoint that these settings describe. Touches nothing.
+    #[must_use]
+    pub fn new(settings: &agent_config::Settings, root: Option<&Path>) -> Self {
+        let store = &settings.store;
+        let paths = StorePaths {
+            bootstrap: store.bootstrap.clone(),
+            site: store.site.clone(),
+            merged: store.merged.clone(),
+            policies: store.policies.clone(),
+            state: store.state.clone(),
+        };
+        let sources = &settings.sources;
+        let mut trusted_uids = sources.allow_owner.clone();
+        // `agentctl` may run as root beside a daemon that does not: the store's owner is who the daemon is.
+        trusted_uids.extend(fs::metadata(&store.state).ok().map(|metadata| metadata.uid()));
+        let reader = SafeReader {
+            rules: Rules {
+                max_bytes: sources.max_bytes as u64,
+                trusted_uids,
+                root: root.map(Path::to_owned),
+                waived: sources.trusted_paths.clone(),
+                refuse: vec![store.merged.clone(), store.state.clone()],
+            },
+        };
+        Self {
+            state: StateStore::new(paths.state.clone()),
+            limits: limits(settings),
+            reader: Arc::new(reader),
+            files: Arc::new(RealFs),
+            paths,
+        }
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn paths(&self) -> &StorePaths {
+        &self.paths
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state(&self) -> &StateStore {
+        &self.state
+    }
+
+    /// Makes the directories that are missing and takes the lock: nobody else writes the store until it is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`] with what stands in the way.
+    pub fn open(&self) -> Result<Lock, OpenError> {
+        for (path, mode) in [
+            (self.paths.merged.parent(), 0o755),
+            (Some(self.paths.policies.as_path()), 0o755),
+            (Some(self.paths.state.as_path()), 0o700),
+            (Some(self.paths.state.join("snapshots").as_path()), 0o700),
+        ] {
+            if let Some(path) = path {
+                make_directory(path, mode)?;
+            }
+        }
+        Ok(Lock::acquire(&self.paths.state)?)
+    }
+
+    /// Whether this user may read the state.
+    ///
+    /// # Errors
+    /// Why not. A state that is not there yet is no error.
+    pub fn may_read_state(&self) -> io::Result<()> {
+        match fs::read_dir(&self.paths.state) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the state. One that cannot be used is put aside and the endpoint starts from its sources, which is said.
+    #[must_use]
+    pub fn load(&self) -> (StoreState, Option<Warning>) {
+        match self.state.load() {
+            Ok(state) => (state, None),
+            Err(error) => (StoreState::default(), Some(self.set_aside(&error))),
+        }
+    }
+
+    fn set_aside(&self, error: &StateError) -> Warning {
+        let aside = match self.state.set_aside() {
+            Ok(path) => format!("it was put aside as {}", path.display()),
+            Err(error) => format!("it could not be put aside: {error}"),
+        };
+        Warning {
+            code: "state-unusable",
+            message: format!("{error}; {aside}, and the store is made anew from its sources"),
+        }
+    }
+
+    /// Looks at policies, sources and the bundle. Blocks on files.
+    #[must_use]
+    pub fn look(&self, known: &StoreState) -> Look {
+        look(&*self.reader, &self.paths, &self.limits, known)
+    }
+
+    /// Writes the bundle where there is one, then the state. Blocks on files.
+    #[must_use]
+    pub fn carry(&self, bundle: Option<&Bundle>, state: &StoreState) -> Carried {
+        if let Some(bundle) = bundle {
+            let write = || publish(&*self.files, &self.paths.merged, &bundle.bytes, BUNDLE_MODE);
+            // In place, but perhaps not after a power cut: from the beginning, with a new file.
+            let written = write().or_else(|error| if error.is_visible() { write() } else { Err(error) });
+            if let Err(error) = written {
+                return Carried::Failed(failure(&error));
+            }
+        }
+        match self.state.save(&*self.files, state) {
+            Ok(()) => Carried::Done,
+            Err(error) => Carried::StateFailed(failure(&error)),
+        }
+    }
+
+    /// The settings that decide what is trusted.
+    #[must_use]
+    pub fn trust_settings(settings: &agent_config::Settings) -> TrustSettings {
+        TrustSettings {
+            distrusted: settings.distrust.fingerprints.clone(),
+            limits: limits(settings),
+            quiet: QUIET,
+            poll: settings.watch.poll_interval,
+            degraded_poll: settings.watch.degraded_poll_interval,
+        }
+    }
+}
+
+fn limits(settings: &agent_config::Settings) -> Limits {
+    let sources = &settings.sources;
+    Limits {
+        max_bytes: sources.max_bytes,
+        max_certificates: sources.max_certificates,
+        ..Limits::default()
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let make = |path: &Path, mode| fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    // Parents are ordinary directories whatever the mode of the last one.
+    let made = path.parent().map_or(Ok(()), |parent| make(parent, 0o755)).and_then(|()| make(path, mode));
+    made.map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+}
+
+fn failure(error: &PublishError) -> Failure {
+    Failure { code: error.code().to_owned(), message: error.to_string(), remedy: error.remedy() }
+}

@@ -1,0 +1,60 @@
+//! A regeneration without a daemon: the same engine, its jobs run one after another.
+
+use std::sync::Arc;
+
+use trust_core::engine::{Action, Ask, Engine, Event, Now, Outcome};
+use trust_core::plan::StoreState;
+use trust_core::policy::Warning;
+
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Once {
+    /// The plan and how far it came.
+    pub outcome: Arc<Outcome>,
+    /// The state afterwards: on a dry run what it would be.
+    pub state: Arc<StoreState>,
+    /// Said where the state that was there could not be used.
+    pub warning: Option<Warning>,
+}
+
+/// Runs one regeneration to its end. Who calls this holds the lock, unless it is a dry run.
+#[must_use]
+pub fn regenerate(
+    endpoint: &Endpoint,
+    settings: &agent_config::Settings,
+    clock: &dyn Clock,
+    ask: Ask,
+) -> Once {
+    let (state, warning) = endpoint.load();
+    let mut engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
+    let now = || Now { wall: clock.now(), steady: clock.monotonic() };
+    let mut actions = engine.handle(now(), Event::Ask(ask));
+    loop {
+        let mut next = Vec::new();
+        for action in actions {
+            match action {
+                Action::Look => {
+                    let look = endpoint.look(engine.state());
+                    next.extend(engine.handle(now(), Event::Looked(look.observation)));
+                }
+                Action::Carry { bundle, state } => {
+                    let carried = endpoint.carry(bundle.as_ref(), &state);
+                    next.extend(engine.handle(now(), Event::Carried(carried)));
+                }
+                Action::Answer { outcome, .. } => {
+                    let state = if ask.dry_run {
+                        Arc::clone(&outcome.plan.next)
+                    } else {
+                        Arc::clone(engine.state())
+                    };
+                    return Once { outcome, state, warning };
+                }
+                Action::Report(_) | Action::WakeIn(_) => {}
+            }
+        }
+        actions = next;
+    }
+}

@@ -1,0 +1,223 @@
+//! Reports drawn from the state: the same code for a daemon's answer and for an `agentctl` without one.
+
+use std::path::Path;
+
+use agent_control::wire::{
+    AnchorReport, AnchorsReport, BundleReport, Event, Fault, Held, LastRegeneration, Place, RegenReport,
+    Rejected, SourceReport, SourcesReport, StoreReport, Warning,
+};
+use jiff::Timestamp;
+use trust_core::Fingerprint;
+use trust_core::bundle::{self, Anchor};
+use trust_core::engine::Outcome;
+use trust_core::facts::Facts;
+use trust_core::plan::{Settings, StoreState};
+use trust_core::policy;
+use trust_core::source::{Condition, Failure, SourceState};
+
+use crate::watch::WatchReport;
+
+mod problems;
+
+pub use problems::{EXPIRY_NOTICE, Findings, health, problems};
+
+/// What a running daemon knows besides the state.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Live<'a> {
+    /// How sources are watched; `None` where no daemon runs.
+    pub watch: Option<&'a WatchReport>,
+    /// When they were last looked at.
+    pub last_look: Option<Timestamp>,
+}
+
+/// What a regeneration did, or would do. `state` is the state afterwards.
+#[must_use]
+pub fn regen(outcome: &Outcome, state: &StoreState, merged: &Path, live: Live<'_>) -> RegenReport {
+    RegenReport {
+        changed: if outcome.dry_run { outcome.would_write() } else { outcome.changed },
+        generation: state.generation,
+        bundle: bundle_report(state, merged),
+        sources: sources_of(state, live),
+        added: hex(&outcome.plan.added),
+        removed: hex(&outcome.plan.removed),
+        warnings: warnings(&outcome.plan.warnings),
+        dry_run: outcome.dry_run,
+        forced: outcome.forced,
+        held: held(state),
+    }
+}
+
+/// Each source and what is odd about them.
+#[must_use]
+pub fn sources(state: &StoreState, said: &[policy::Warning], live: Live<'_>) -> SourcesReport {
+    SourcesReport { sources: sources_of(state, live), warnings: warnings(said) }
+}
+
+/// The anchors of the store in the order of trial.
+#[must_use]
+pub fn anchors(state: &StoreState, settings: &Settings, now: Timestamp) -> AnchorsReport {
+    let merged = bundle::merge(&state.sources, &settings.distrusted);
+    let anchors = merged.anchors.iter().enumerate().map(|(index, anchor)| anchor_report(index + 1, anchor, now));
+    AnchorsReport { generation: state.generation, anchors: anchors.collect() }
+}
+
+/// The store.
+#[must_use]
+pub fn store(state: &StoreState, merged: &Path) -> StoreReport {
+    let bundle = bundle_report(state, merged);
+    StoreReport {
+        path: bundle.path,
+        generation: state.generation,
+        sha256: bundle.sha256,
+        anchors: bundle.anchors,
+        retained: state.sources.iter().flat_map(|source| hex(&source.kept)).collect(),
+        held: held(state),
+        published_at: state.bundle.as_ref().map(|bundle| bundle.at.to_string()),
+    }
+}
+
+/// The last regeneration: the last of this life where there is one, else the last publication.
+#[must_use]
+pub fn last_regeneration(state: &StoreState, outcome: Option<&Outcome>) -> Option<LastRegeneration> {
+    if let Some(outcome) = outcome {
+        return Some(LastRegeneration {
+            at: outcome.at.to_string(),
+            by: outcome.by.code(),
+            why: outcome.plan.causes.clone(),
+            changed: outcome.changed,
+            result: result_code(outcome).to_owned(),
+        });
+    }
+    state.bundle.as_ref().map(|bundle| LastRegeneration {
+        at: bundle.at.to_string(),
+        by: bundle.by.clone(),
+        why: bundle.causes.clone(),
+        changed: true,
+        result: "published".to_owned(),
+    })
+}
+
+/// What came of a regeneration, as a code.
+#[must_use]
+pub fn result_code(outcome: &Outcome) -> &'static str {
+    if outcome.failure.is_some() && !outcome.changed {
+        "failed"
+    } else if outcome.plan.next.held.is_some() {
+        "held"
+    } else if outcome.changed {
+        "published"
+    } else {
+        "unchanged"
+    }
+}
+
+/// The event of a regeneration that did something or failed to.
+#[must_use]
+pub fn event(outcome: &Outcome) -> Event {
+    let event = match result_code(outcome) {
+        "published" => "store.published",
+        "failed" => "store.failed",
+        "held" => "store.held",
+        _ => "source.changed",
+    };
+    let causes = outcome.plan.causes.join("; ");
+    Event {
+        ts: outcome.at.to_string(),
+        event: event.to_owned(),
+        source: None,
+        generation: Some(outcome.plan.next.generation),
+        added: hex(&outcome.plan.added),
+        removed: hex(&outcome.plan.removed),
+        message: Some(outcome.failure.as_ref().map_or(causes, |failure| failure.message.clone())),
+    }
+}
+
+/// Fingerprints as hex.
+#[must_use]
+pub fn hex(list: &[Fingerprint]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+/// Warnings on the wire.
+#[must_use]
+pub fn warnings(said: &[policy::Warning]) -> Vec<Warning> {
+    said.iter()
+        .map(|warning| Warning { code: warning.code.to_owned(), message: warning.message.clone() })
+        .collect()
+}
+
+/// A failure on the wire.
+#[must_use]
+pub fn fault(failure: &Failure) -> Fault {
+    Fault {
+        code: failure.code.clone(),
+        message: failure.message.clone(),
+        remedy: failure.remedy.clone(),
+    }
+}
+
+fn held(state: &StoreState) -> Option<Held> {
+    let held = state.held.as_ref()?;
+    Some(Held { reason: held.reason.clone(), detail: held.detail.clone() })
+}
+
+fn bundle_report(state: &StoreState, merged: &Path) -> BundleReport {
+    let published = state.bundle.as_ref();
+    BundleReport {
+        path: merged.display().to_string(),
+        sha256: published.map(|bundle| bundle.sha256.to_string()),
+        anchors: published.map_or(0, |bundle| bundle.anchors.len() as u64),
+    }
+}
+
+fn sources_of(state: &StoreState, live: Live<'_>) -> Vec<SourceReport> {
+    state.sources.iter().map(|source| source_report(source, live)).collect()
+}
+
+fn source_report(source: &SourceState, live: Live<'_>) -> SourceReport {
+    let content = &source.content;
+    let rejected = content.rejects.iter().map(|reject| Rejected {
+        line: reject.line,
+        reason: reject.reason.code().to_owned(),
+        detail: reject.detail.clone(),
+    });
+    SourceReport {
+        kind: source.id.kind.code().to_owned(),
+        path: source.id.path.display().to_string(),
+        sha256: source.sha256.map(|sha256| sha256.to_string()),
+        size: source.size,
+        anchors: source.own().count() as u64,
+        rejected: rejected.collect(),
+        state: source.condition.code().to_owned(),
+        error: match &source.condition {
+            Condition::Stale(failure) => Some(fault(failure)),
+            Condition::Ok | Condition::Settling | Condition::Missing => None,
+        },
+        encoding: content.encoding.code().to_owned(),
+        notes: content.notes.iter().map(|note| note.code().to_owned()).collect(),
+        watched: live.watch.map(|watch| watch.covers(&source.id.path)),
+        last_looked: live.last_look.map(|at| at.to_string()),
+    }
+}
+
+fn anchor_report(index: usize, anchor: &Anchor, now: Timestamp) -> AnchorReport {
+    let certificate = &anchor.certificate;
+    let facts = Facts::parse(certificate.der()).ok();
+    let place = |place: &bundle::Place| Place {
+        kind: place.source.kind.code().to_owned(),
+        path: place.source.path.display().to_string(),
+        line: place.line,
+    };
+    let may_issue = facts.as_ref().is_some_and(Facts::may_issue);
+    AnchorReport {
+        index: index as u64,
+        fingerprint: certificate.fingerprint().to_string(),
+        subject: certificate.subject().to_owned(),
+        issuer: facts.map(|facts| facts.issuer.to_string()).unwrap_or_default(),
+        not_before: certificate.not_before().to_string(),
+        not_after: certificate.not_after().to_string(),
+        status: certificate.validity_at(now).code().to_owned(),
+        kind: if may_issue { "ca" } else { "exact" }.to_owned(),
+        sources: anchor.places.iter().map(place).collect(),
+    }
+}

@@ -1,0 +1,223 @@
+//! What needs a hand: each with a stable code, why it matters, and what mends it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use agent_control::wire::{Health, Problem, Severity};
+use jiff::Timestamp;
+use trust_core::bundle;
+use trust_core::certificate::Validity;
+use trust_core::plan::{Settings, StoreState};
+use trust_core::policy;
+use trust_core::source::{Condition, Failure, SourceState};
+use trust_formats::certificates::Reason;
+
+use crate::servers::{LockState, ServerStatus};
+use crate::watch::WatchReport;
+
+/// Before its end, an anchor is a problem for so long: time to have a new certificate made, sent out and switched to.
+pub const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Codes of `ConnectError`: no verdict about trust.
+const UNREACHABLE: [&str; 7] =
+    ["resolve-failed", "connect-failed", "timeout", "not-tls", "tls-incompatible", "tls-alert", "handshake-failed"];
+
+/// What problems are drawn from.
+pub struct Findings<'a> {
+    /// The store.
+    pub state: &'a StoreState,
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// The bundle's path.
+    pub merged: &'a Path,
+    /// What the last look said.
+    pub warnings: &'a [policy::Warning],
+    /// Why the last publication failed.
+    pub failure: Option<&'a Failure>,
+    /// How sources are watched; `None` where no daemon runs.
+    pub watch: Option<&'a WatchReport>,
+    /// The servers as they were last reached.
+    pub servers: &'a [ServerStatus],
+    /// The store is not what the sources say, and nobody is about to change that.
+    pub behind: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// All that needs a hand, the worst first.
+#[must_use]
+pub fn problems(findings: &Findings<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    problems.extend(findings.failure.map(publication_failed));
+    problems.extend(store_problem(findings));
+    problems.extend(findings.state.sources.iter().flat_map(source_problems));
+    problems.extend(findings.warnings.iter().map(warning));
+    problems.extend(anchor_problems(findings));
+    problems.extend(findings.servers.iter().filter_map(server_problem));
+    problems.extend(findings.watch.and_then(watch_problem));
+    problems.sort_by(|a, b| b.severity.cmp(&a.severity));
+    problems
+}
+
+/// The verdict over all of it.
+#[must_use]
+pub fn health(state: &StoreState, problems: &[Problem]) -> Health {
+    let has_anchors = state.bundle.as_ref().is_some_and(|bundle| !bundle.anchors.is_empty());
+    if !has_anchors || problems.iter().any(|problem| problem.code == "publication-failed") {
+        Health::Failed
+    } else if problems.iter().any(|problem| problem.severity >= Severity::Warning) {
+        Health::Degraded
+    } else {
+        Health::Ok
+    }
+}
+
+fn problem(code: &str, severity: Severity, title: String, why: String, fix: Vec<String>) -> Problem {
+    Problem { code: code.to_owned(), severity, title, why, fix }
+}
+
+fn publication_failed(failure: &Failure) -> Problem {
+    problem(
+        "publication-failed",
+        Severity::Error,
+        "the store could not be written".to_owned(),
+        format!("{}. The store as it was before is still in place, and it is tried again.", failure.message),
+        vec![failure.remedy.clone()],
+    )
+}
+
+fn store_problem(findings: &Findings<'_>) -> Option<Problem> {
+    let state = findings.state;
+    let sources: Vec<String> = state.sources.iter().map(|source| source.id.path.display().to_string()).collect();
+    if let Some(held) = &state.held {
+        return Some(problem(
+            "store-held",
+            Severity::Error,
+            "the store is held as it was: no source holds an anchor any more".to_owned(),
+            held.detail.clone(),
+            vec![format!("put a certificate into one of: {}", sources.join(", "))],
+        ));
+    }
+    if state.bundle.is_none() {
+        return Some(problem(
+            "no-anchors",
+            Severity::Error,
+            "there is no anchor yet, so no server can be verified".to_owned(),
+            format!("none of the sources holds a certificate: {}", sources.join(", ")),
+            vec![
+                format!("put the management server's certificate into {}", sources.first().map_or("", String::as_str)),
+                "agentctl regen".to_owned(),
+            ],
+        ));
+    }
+    findings.behind.then(|| {
+        problem(
+            "store-behind",
+            Severity::Warning,
+            "the sources have changed and the store has not".to_owned(),
+            format!("no daemon keeps {} up to date.", findings.merged.display()),
+            vec!["agentctl regen".to_owned(), "start the agentd service".to_owned()],
+        )
+    })
+}
+
+fn source_problems(source: &SourceState) -> Vec<Problem> {
+    let path = source.id.path.display();
+    let mut problems = Vec::new();
+    match &source.condition {
+        Condition::Stale(failure) => problems.push(problem(
+            "source-unreadable",
+            Severity::Error,
+            format!("{} cannot be read: {}", source.id, failure.message),
+            format!("what it held before ({} anchors) stays in use.", source.content.found.len()),
+            vec![failure.remedy.clone()],
+        )),
+        Condition::Missing if source.id.kind == trust_core::source::SourceKind::Policy && source.named => {
+            problems.push(problem(
+                "source-missing",
+                Severity::Warning,
+                format!("{path} does not exist"),
+                "a policy names it as a source of anchors; there are none until it is there.".to_owned(),
+                vec![format!("put the certificates into {path}, or change the policy")],
+            ));
+        }
+        Condition::Ok | Condition::Settling | Condition::Missing => {}
+    }
+    for reject in &source.content.rejects {
+        let (code, severity) = match reject.reason {
+            Reason::PrivateKey => ("private-key", Severity::Error),
+            _ => ("source-reject", Severity::Warning),
+        };
+        problems.push(problem(
+            code,
+            severity,
+            format!("{path}:{}: {}", reject.line, reject.reason.code()),
+            reject.detail.clone(),
+            vec![format!("agentctl lint {path}")],
+        ));
+    }
+    problems
+}
+
+fn warning(warning: &policy::Warning) -> Problem {
+    problem(warning.code, Severity::Warning, warning.message.clone(), String::new(), Vec::new())
+}
+
+fn anchor_problems(findings: &Findings<'_>) -> Vec<Problem> {
+    let merged = bundle::merge(&findings.state.sources, &findings.settings.distrusted);
+    let soon = findings.now.checked_add(EXPIRY_NOTICE).unwrap_or(Timestamp::MAX);
+    let mut problems = Vec::new();
+    for (index, anchor) in merged.anchors.iter().enumerate() {
+        let certificate = &anchor.certificate;
+        let name = format!("anchor {} \"{}\"", index + 1, certificate.subject());
+        let place = anchor.places.first().map_or_else(String::new, |place| {
+            format!("it comes from {} line {}.", place.source, place.line)
+        });
+        let end = certificate.not_after();
+        let (code, severity, title) = match certificate.validity_at(findings.now) {
+            // An old one beside its successor harms nobody.
+            Validity::Expired => ("anchor-expired", Severity::Info, format!("{name} expired on {end}")),
+            Validity::Valid if end < soon => {
+                ("anchor-expires", Severity::Warning, format!("{name} expires on {end}"))
+            }
+            // One that is not yet valid was sent out before its time on purpose; the list of anchors says so.
+            Validity::Valid | Validity::NotYetValid => continue,
+        };
+        problems.push(problem(
+            code,
+            severity,
+            title,
+            place,
+            vec![
+                "have the certificate that will replace it sent out now, before the server switches".to_owned(),
+            ],
+        ));
+    }
+    problems
+}
+
+fn server_problem(server: &ServerStatus) -> Option<Problem> {
+    let error = server.error.as_ref()?;
+    let unreachable = server.reason.as_deref().is_some_and(|reason| UNREACHABLE.contains(&reason));
+    let (code, title) = match server.lock {
+        Some(LockState::Insecure) if !unreachable => {
+            ("server-not-verified", format!("{} could not be verified", server.url))
+        }
+        _ => ("server-unreachable", format!("{} could not be reached", server.url)),
+    };
+    let fix = vec![format!("agentctl connect {}", server.name)];
+    Some(problem(code, Severity::Warning, title, error.clone(), fix))
+}
+
+fn watch_problem(watch: &WatchReport) -> Option<Problem> {
+    let reasons = watch.reasons();
+    (!reasons.is_empty()).then(|| {
+        problem(
+            "watch-degraded",
+            Severity::Warning,
+            "some changes are noticed late".to_owned(),
+            format!("{}. Sources are looked at every few seconds instead.", reasons.join("; ")),
+            Vec::new(),
+        )
+    })
+}

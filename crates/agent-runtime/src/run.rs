@@ -1,0 +1,308 @@
+//! The daemon's loop: feeds the engine with what happens and carries out what it orders, one job at a time.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use trust_core::engine::{Action, Ask, Carried, Engine, Event, Now, Outcome, Trigger};
+use trust_core::plan::{Settings, StoreState};
+use trust_core::policy::Warning;
+use trust_core::source::Failure;
+
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::look::Look;
+use crate::servers::{ServerStatus, Servers};
+use crate::watch::{WatchReport, Watcher};
+
+/// After the first sign of a change, so that one rename is one look and not three; short, for what is added counts at
+/// once and what is lost waits by itself.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// What the loop is asked from outside.
+#[derive(Debug)]
+pub enum Command {
+    /// Regenerate now.
+    Regenerate {
+        /// Write even where nothing changed.
+        force: bool,
+        /// Only say what would be done.
+        dry_run: bool,
+        /// Whose wish.
+        by: Trigger,
+        /// Where the answer goes; `None` where nobody waits.
+        reply: Option<oneshot::Sender<Arc<Outcome>>>,
+    },
+    /// Tell how things are.
+    View(oneshot::Sender<View>),
+    /// Go on with other settings.
+    Reload(Box<agent_config::Settings>),
+}
+
+/// How things are.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is known of the store.
+    pub state: Arc<StoreState>,
+    /// Warnings of the last look.
+    pub warnings: Vec<Warning>,
+    /// Why the last publication failed, until one succeeds.
+    pub failure: Option<Failure>,
+    /// When the sources were last looked at.
+    pub last_look: Option<jiff::Timestamp>,
+    /// What is watched and what is not.
+    pub watch: WatchReport,
+    /// The last regeneration that changed or tried to change something in this life.
+    pub last_outcome: Option<Arc<Outcome>>,
+    /// The servers, as they were last reached.
+    pub servers: Vec<ServerStatus>,
+    /// The settings in force.
+    pub settings: Settings,
+    /// The bundle's path.
+    pub merged: PathBuf,
+}
+
+impl View {
+    /// Time between two looks.
+    #[must_use]
+    pub fn poll(&self) -> Duration {
+        if self.watch.is_degraded() { self.settings.degraded_poll } else { self.settings.poll }
+    }
+}
+
+/// The daemon's loop.
+pub struct Runner {
+    endpoint: Endpoint,
+    /// Put before the default layout.
+    root: Option<PathBuf>,
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    watcher: Watcher,
+    watch: WatchReport,
+    job: Option<JoinHandle<Done>>,
+    wake: Option<Instant>,
+    replies: HashMap<u64, oneshot::Sender<Arc<Outcome>>>,
+    next_ask: u64,
+    warnings: Vec<Warning>,
+    start_warning: Option<Warning>,
+    last_outcome: Option<Arc<Outcome>>,
+    outcomes: broadcast::Sender<Arc<Outcome>>,
+    servers: Servers,
+    /// When to follow a hint.
+    hint_at: Option<Instant>,
+}
+
+/// What a job on the blocking pool brought back.
+enum Done {
+    Looked(Look),
+    Carried(Carried),
+}
+
+impl Runner {
+    /// Takes over an endpoint whose lock the caller holds.
+    pub fn new(
+        endpoint: Endpoint,
+        settings: &agent_config::Settings,
+        root: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+        watcher: Watcher,
+        outcomes: broadcast::Sender<Arc<Outcome>>,
+    ) -> Self {
+        let (state, start_warning) = endpoint.load();
+        let engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
+        Self {
+            servers: Servers::new(settings, endpoint.paths().merged.clone()),
+            endpoint,
+            root,
+            engine,
+            clock,
+            watcher,
+            watch: WatchReport::default(),
+            job: None,
+            wake: None,
+            replies: HashMap::new(),
+            next_ask: 0,
+            warnings: Vec::new(),
+            start_warning,
+            last_outcome: None,
+            outcomes,
+            hint_at: None,
+        }
+    }
+
+    /// Runs until `shutdown`; a job that is under way is finished first.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                done = next_done(&mut self.job) => self.done(done),
+                Some(command) = commands.recv() => self.command(command),
+                () = self.watcher.changed(), if self.hint_at.is_none() => {
+                    self.hint_at = Some(Instant::now() + SETTLE);
+                }
+                () = until(self.hint_at) => {
+                    self.hint_at = None;
+                    self.handle(Event::Hint);
+                }
+                () = until(self.wake) => {
+                    self.wake = None;
+                    self.handle(Event::Timer);
+                }
+                () = self.servers.advance() => {}
+            }
+        }
+        if let Some(job) = self.job.take() {
+            // Its result is on disk; the next start finds it there.
+            let _finished = job.await;
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: self.clock.now(), steady: self.clock.monotonic() }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let actions = self.engine.handle(self.now(), event);
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Look => {
+                let endpoint = self.endpoint.clone();
+                let known = Arc::clone(self.engine.state());
+                self.job = Some(tokio::task::spawn_blocking(move || {
+                    let look = endpoint.look(&known);
+                    parse_what_changed(&look, &known);
+                    Done::Looked(look)
+                }));
+            }
+            Action::Carry { bundle, state } => {
+                let endpoint = self.endpoint.clone();
+                self.job =
+                    Some(tokio::task::spawn_blocking(move || Done::Carried(endpoint.carry(bundle.as_ref(), &state))));
+            }
+            Action::Answer { id, outcome } => {
+                if let Some(reply) = self.replies.remove(&id) {
+                    // Whoever asked may be gone.
+                    let _gone = reply.send(outcome);
+                }
+            }
+            Action::Report(outcome) => self.report(outcome),
+            Action::WakeIn(pause) => self.wake = Some(Instant::now() + jittered(pause, self.clock.now())),
+        }
+    }
+
+    fn report(&mut self, outcome: Arc<Outcome>) {
+        crate::journal::outcome(&outcome);
+        if outcome.changed {
+            self.servers.store_changed();
+        }
+        self.last_outcome = Some(Arc::clone(&outcome));
+        // Nobody may be watching.
+        let _unheard = self.outcomes.send(outcome);
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Looked(mut look) => {
+                let (report, rearmed) = self.watcher.arm(&look.watch);
+                look.observation.watch_degraded = report.is_degraded();
+                self.watch = report;
+                self.warnings = look.observation.effective.warnings.clone();
+                self.warnings.extend(self.start_warning.clone());
+                self.warnings.extend(look.observation.warnings.iter().cloned());
+                self.servers.set_policy(&look.observation.effective);
+                self.handle(Event::Looked(look.observation));
+                self.servers.store_looked_at();
+                if rearmed {
+                    // What changed between the look and the watch was not seen.
+                    self.handle(Event::Hint);
+                }
+            }
+            Done::Carried(carried) => self.handle(Event::Carried(carried)),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Regenerate { force, dry_run, by, reply } => {
+                let id = self.next_ask;
+                self.next_ask += 1;
+                if let Some(reply) = reply {
+                    self.replies.insert(id, reply);
+                }
+                self.handle(Event::Ask(Ask { id, force, dry_run, by }));
+            }
+            Command::View(reply) => {
+                let _gone = reply.send(self.view());
+            }
+            Command::Reload(settings) => {
+                self.endpoint = Endpoint::new(&settings, self.root.as_deref());
+                self.servers.reload(&settings, self.endpoint.paths().merged.clone());
+                self.handle(Event::Settings(Endpoint::trust_settings(&settings)));
+            }
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            state: Arc::clone(self.engine.state()),
+            warnings: self.warnings.clone(),
+            failure: self.engine.last_failure().cloned(),
+            last_look: self.engine.last_look(),
+            watch: self.watch.clone(),
+            last_outcome: self.last_outcome.clone(),
+            servers: self.servers.statuses(),
+            settings: self.engine.settings().clone(),
+            merged: self.endpoint.paths().merged.clone(),
+        }
+    }
+}
+
+/// Parses, off the loop's thread, the sources that are not as they were.
+fn parse_what_changed(look: &Look, known: &StoreState) {
+    for (id, reading) in &look.observation.sources {
+        if let trust_core::source::Reading::Read { snapshot, .. } = reading {
+            let same = known.sources.iter().any(|state| state.id == *id && state.sha256 == Some(snapshot.sha256()));
+            if !same {
+                let _parsed = snapshot.content();
+            }
+        }
+    }
+}
+
+async fn next_done(job: &mut Option<JoinHandle<Done>>) -> Done {
+    match job {
+        Some(handle) => {
+            let done = handle.await;
+            *job = None;
+            // A panic in a job aborts the process (release) or fails the test; the runtime never cancels one.
+            done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Up to a tenth more, so that a fleet started at once does not look at once for ever. The clock's own fraction is
+/// random enough for that.
+fn jittered(pause: Duration, now: jiff::Timestamp) -> Duration {
+    let thousandths = u32::try_from(now.subsec_microsecond().unsigned_abs() % 100).unwrap_or(0);
+    pause + pause * thousandths / 1000
+}

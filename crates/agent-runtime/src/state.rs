@@ -1,0 +1,179 @@
+//! What is known of the store, on disk: `state/state.json`, and beside it the certificates it speaks of.
+//!
+//! The state is small and says everything but the certificates' bytes; those are in `state/snapshots/<sha256>.pem`,
+//! named by content. A new snapshot is written before the state that names it and the old one removed after, so
+//! whatever moment a crash picks, the state on disk names a snapshot that is whole. Only certificates are stored,
+//! never a source's own text: a private key that somebody put into a source gets no further.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use trust_core::bundle::push_pem;
+use trust_core::plan::StoreState;
+use trust_core::{Certificate, Fingerprint};
+use trust_formats::certificates::{self, Limits};
+
+use crate::publish::{Fs, PublishError, publish};
+
+mod record;
+
+pub use record::Record;
+
+/// The version this program writes.
+const VERSION: u32 = 1;
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct StateStore {
+    directory: PathBuf,
+}
+
+/// Why the state could not be read. The sources are still there: a regeneration makes a new one.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A later program wrote it.
+    #[error("{path} has format {found}, this program knows {VERSION}: a later version of agentd wrote it")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It is cut off or was changed by hand.
+    #[error("{path} is damaged at line {line}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Line where reading stopped.
+        line: usize,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+impl StateStore {
+    /// The state under this directory.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("state.json")
+    }
+
+    fn snapshots(&self) -> PathBuf {
+        self.directory.join("snapshots")
+    }
+
+    /// Reads the record alone: enough to tell whether anything changed, without a certificate being parsed.
+    ///
+    /// # Errors
+    /// [`StateError`]; no state at all is `Ok(None)`.
+    pub fn load_record(&self) -> Result<Option<Record>, StateError> {
+        let path = self.file();
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StateError::Io { path, source }),
+        };
+        let damaged = |error: &serde_json::Error| StateError::Damaged { path: path.clone(), line: error.line() };
+        let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        if versioned.v > VERSION {
+            return Err(StateError::Newer { path, found: versioned.v });
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(&error))
+    }
+
+    /// Reads the whole state. A source whose certificates are not all there is as if it had never been read.
+    ///
+    /// # Errors
+    /// As [`Self::load_record`].
+    pub fn load(&self) -> Result<StoreState, StateError> {
+        let Some(record) = self.load_record()? else { return Ok(StoreState::default()) };
+        Ok(record.restore(&self.load_snapshot(&record.snapshot)))
+    }
+
+    fn load_snapshot(&self, name: &str) -> HashMap<Fingerprint, Arc<Certificate>> {
+        let bytes = fs::read(self.snapshot_path(name)).unwrap_or_default();
+        // Our own file: what it holds was within the limits when it was read.
+        let limits =
+            Limits { max_bytes: usize::MAX, max_certificates: usize::MAX, max_certificate_bytes: usize::MAX };
+        certificates::scan(&bytes, &limits)
+            .blocks
+            .iter()
+            .filter_map(|block| Certificate::parse(&block.der).ok())
+            .map(|certificate| (certificate.fingerprint(), Arc::new(certificate)))
+            .collect()
+    }
+
+    fn snapshot_path(&self, name: &str) -> PathBuf {
+        self.snapshots().join(format!("{name}.pem"))
+    }
+
+    /// Writes the state durably: the certificates first, then the record that names them.
+    ///
+    /// # Errors
+    /// [`PublishError`]; the old state stands then.
+    pub fn save(&self, files: &dyn Fs, state: &StoreState) -> Result<(), PublishError> {
+        let (name, snapshot) = render_snapshot(state);
+        let path = self.snapshot_path(&name);
+        // Named by its content and written by a rename: if it is there, it is right.
+        if !path.exists() {
+            publish(files, &path, snapshot.as_bytes(), 0o600)?;
+        }
+        let record = Record::of(VERSION, state, name.clone());
+        let mut json = serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
+        json.push(b'\n');
+        publish(files, &self.file(), &json, 0o600)?;
+        self.remove_other_snapshots(&path);
+        Ok(())
+    }
+
+    /// Leftovers cost space, nothing else: a failure here is tried again at the next save.
+    fn remove_other_snapshots(&self, keep: &Path) {
+        let Ok(entries) = fs::read_dir(self.snapshots()) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path != keep {
+                let _ignored = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Puts a state that cannot be used aside, so that what it says can still be looked at.
+    ///
+    /// # Errors
+    /// The rename's.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.directory.join("state.json.unusable");
+        fs::rename(self.file(), &aside)?;
+        Ok(aside)
+    }
+}
+
+/// All certificates in use, each once, in order, and the SHA-256 that names the file.
+fn render_snapshot(state: &StoreState) -> (String, String) {
+    let mut seen = HashSet::new();
+    let mut text = String::new();
+    for found in state.sources.iter().flat_map(|source| &source.content.found) {
+        if seen.insert(found.certificate.fingerprint()) {
+            push_pem(&mut text, found.certificate.der());
+        }
+    }
+    (Fingerprint::of(text.as_bytes()).to_string(), text)
+}

@@ -1,0 +1,314 @@
+//! The record's JSON: its own types, converted by hand, so that the core's types can change without the file's.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use trust_core::plan::{Held, Published, StoreState};
+use trust_core::policy::PolicyState;
+use trust_core::source::{Condition, Content, Failure, Found, SourceId, SourceKind, SourceState};
+use trust_core::{Certificate, Fingerprint};
+use trust_formats::certificates::{Encoding, Note, Reason, Reject};
+use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
+
+/// `state.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    v: u32,
+    /// The publication's number.
+    pub generation: u64,
+    bundle: Option<BundleRecord>,
+    settings: Option<String>,
+    held: Option<HeldRecord>,
+    sources: Vec<SourceRecord>,
+    policies: Vec<PolicyRecord>,
+    /// The name of the file that has the certificates.
+    pub(super) snapshot: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct BundleRecord {
+    sha256: String,
+    anchors: Vec<String>,
+    at: Timestamp,
+    by: String,
+    causes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct HeldRecord {
+    reason: String,
+    detail: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SourceRecord {
+    kind: String,
+    path: PathBuf,
+    sha256: Option<String>,
+    size: u64,
+    condition: String,
+    failure: Option<FailureRecord>,
+    encoding: String,
+    notes: Vec<String>,
+    rejects: Vec<RejectRecord>,
+    incomplete: bool,
+    /// Line, position, fingerprint.
+    anchors: Vec<(u32, u32, String)>,
+    kept: Vec<String>,
+    named: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct FailureRecord {
+    code: String,
+    message: String,
+    remedy: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RejectRecord {
+    line: u32,
+    reason: String,
+    detail: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PolicyRecord {
+    path: PathBuf,
+    sha256: String,
+    failure: Option<FailureRecord>,
+    guid: Option<String>,
+    version: Option<u64>,
+    curl_ssl: Vec<CurlSslRecord>,
+    issues: Vec<(u32, String)>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct CurlSslRecord {
+    line: u32,
+    ca_info: Option<(u32, String)>,
+    ca_path: Option<(u32, String)>,
+    verify_peer: Option<(u32, bool)>,
+    verify_host: Option<(u32, bool)>,
+    fingerprint: Option<(u32, String)>,
+}
+
+impl Record {
+    pub(super) fn of(v: u32, state: &StoreState, snapshot: String) -> Self {
+        Self {
+            v,
+            generation: state.generation,
+            bundle: state.bundle.as_ref().map(|bundle| BundleRecord {
+                sha256: bundle.sha256.to_string(),
+                anchors: hex(&bundle.anchors),
+                at: bundle.at,
+                by: bundle.by.clone(),
+                causes: bundle.causes.clone(),
+            }),
+            settings: state.settings.map(|identity| identity.to_string()),
+            held: state
+                .held
+                .as_ref()
+                .map(|held| HeldRecord { reason: held.reason.clone(), detail: held.detail.clone() }),
+            sources: state.sources.iter().map(SourceRecord::of).collect(),
+            policies: state.policies.iter().map(PolicyRecord::of).collect(),
+            snapshot,
+        }
+    }
+
+    /// The state it describes, with the certificates that are at hand.
+    pub(super) fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> StoreState {
+        StoreState {
+            generation: self.generation,
+            bundle: self.bundle.as_ref().and_then(BundleRecord::restore),
+            settings: self.settings.as_deref().and_then(fingerprint),
+            held: self
+                .held
+                .as_ref()
+                .map(|held| Held { reason: held.reason.clone(), detail: held.detail.clone() }),
+            sources: self.sources.iter().filter_map(|source| source.restore(certificates)).collect(),
+            policies: self.policies.iter().filter_map(PolicyRecord::restore).collect(),
+        }
+    }
+}
+
+impl BundleRecord {
+    fn restore(&self) -> Option<Published> {
+        Some(Published {
+            sha256: fingerprint(&self.sha256)?,
+            anchors: unhex(&self.anchors)?,
+            at: self.at,
+            by: self.by.clone(),
+            causes: self.causes.clone(),
+        })
+    }
+}
+
+impl SourceRecord {
+    fn of(state: &SourceState) -> Self {
+        let content = &state.content;
+        let anchor = |found: &Found| (found.line, found.position, found.certificate.fingerprint().to_string());
+        Self {
+            kind: state.id.kind.code().to_owned(),
+            path: state.id.path.clone(),
+            sha256: state.sha256.map(|sha256| sha256.to_string()),
+            size: state.size,
+            condition: state.condition.code().to_owned(),
+            failure: match &state.condition {
+                Condition::Stale(failure) => Some(FailureRecord::of(failure)),
+                Condition::Ok | Condition::Settling | Condition::Missing => None,
+            },
+            encoding: content.encoding.code().to_owned(),
+            notes: content.notes.iter().map(|note| note.code().to_owned()).collect(),
+            rejects: content
+                .rejects
+                .iter()
+                .map(|reject| RejectRecord {
+                    line: reject.line,
+                    reason: reject.reason.code().to_owned(),
+                    detail: reject.detail.clone(),
+                })
+                .collect(),
+            incomplete: content.incomplete,
+            anchors: content.found.iter().map(anchor).collect(),
+            kept: hex(&state.kept),
+            named: state.named,
+        }
+    }
+
+    /// `None` where something of it is not understood or not at hand: the source is then read as if for the first
+    /// time.
+    fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<SourceState> {
+        let kind = [SourceKind::Bootstrap, SourceKind::Site, SourceKind::Policy]
+            .into_iter()
+            .find(|kind| kind.code() == self.kind)?;
+        let found = self
+            .anchors
+            .iter()
+            .map(|(line, position, sha256)| {
+                let certificate = Arc::clone(certificates.get(&fingerprint(sha256)?)?);
+                Some(Found { certificate, line: *line, position: *position })
+            })
+            .collect::<Option<Vec<Found>>>()?;
+        let rejects = self.rejects.iter().map(RejectRecord::restore).collect::<Option<Vec<Reject>>>()?;
+        let notes = self.notes.iter().map(|code| Note::from_code(code)).collect::<Option<Vec<Note>>>()?;
+        Some(SourceState {
+            id: SourceId { kind, path: self.path.clone() },
+            sha256: self.sha256.as_deref().and_then(fingerprint),
+            size: self.size,
+            condition: self.condition()?,
+            content: Arc::new(Content {
+                found,
+                encoding: Encoding::from_code(&self.encoding)?,
+                rejects,
+                notes,
+                incomplete: self.incomplete,
+            }),
+            kept: unhex(&self.kept)?,
+            named: self.named,
+        })
+    }
+
+    fn condition(&self) -> Option<Condition> {
+        match (self.condition.as_str(), &self.failure) {
+            ("ok", _) => Some(Condition::Ok),
+            ("settling", _) => Some(Condition::Settling),
+            ("missing", _) => Some(Condition::Missing),
+            ("stale", Some(failure)) => Some(Condition::Stale(failure.restore())),
+            _ => None,
+        }
+    }
+}
+
+impl FailureRecord {
+    fn of(failure: &Failure) -> Self {
+        Self { code: failure.code.clone(), message: failure.message.clone(), remedy: failure.remedy.clone() }
+    }
+
+    fn restore(&self) -> Failure {
+        Failure { code: self.code.clone(), message: self.message.clone(), remedy: self.remedy.clone() }
+    }
+}
+
+impl RejectRecord {
+    fn restore(&self) -> Option<Reject> {
+        Some(Reject { line: self.line, reason: Reason::from_code(&self.reason)?, detail: self.detail.clone() })
+    }
+}
+
+impl PolicyRecord {
+    fn of(state: &PolicyState) -> Self {
+        let policy = &state.policy;
+        Self {
+            path: state.path.clone(),
+            sha256: state.sha256.to_string(),
+            failure: state.failure.as_ref().map(FailureRecord::of),
+            guid: policy.guid.clone(),
+            version: policy.version,
+            curl_ssl: policy.curl_ssl.iter().map(CurlSslRecord::of).collect(),
+            issues: policy.issues.iter().map(|issue| (issue.line, issue.message.clone())).collect(),
+        }
+    }
+
+    fn restore(&self) -> Option<PolicyState> {
+        let issue = |(line, message): &(u32, String)| Issue { line: *line, message: message.clone() };
+        Some(PolicyState {
+            path: self.path.clone(),
+            sha256: fingerprint(&self.sha256)?,
+            failure: self.failure.as_ref().map(FailureRecord::restore),
+            policy: Arc::new(Policy {
+                guid: self.guid.clone(),
+                version: self.version,
+                curl_ssl: self.curl_ssl.iter().map(CurlSslRecord::restore).collect(),
+                issues: self.issues.iter().map(issue).collect(),
+            }),
+        })
+    }
+}
+
+impl CurlSslRecord {
+    fn of(element: &CurlSsl) -> Self {
+        Self {
+            line: element.line,
+            ca_info: pair(element.ca_info.as_ref()),
+            ca_path: pair(element.ca_path.as_ref()),
+            verify_peer: pair(element.verify_peer.as_ref()),
+            verify_host: pair(element.verify_host.as_ref()),
+            fingerprint: pair(element.fingerprint.as_ref()),
+        }
+    }
+
+    fn restore(&self) -> CurlSsl {
+        CurlSsl {
+            line: self.line,
+            ca_info: placed(self.ca_info.as_ref()),
+            ca_path: placed(self.ca_path.as_ref()),
+            verify_peer: placed(self.verify_peer.as_ref()),
+            verify_host: placed(self.verify_host.as_ref()),
+            fingerprint: placed(self.fingerprint.as_ref()),
+        }
+    }
+}
+
+fn pair<T: Clone>(value: Option<&Placed<T>>) -> Option<(u32, T)> {
+    value.map(|placed| (placed.line, placed.value.clone()))
+}
+
+fn placed<T: Clone>(value: Option<&(u32, T)>) -> Option<Placed<T>> {
+    value.map(|(line, value)| Placed { line: *line, value: value.clone() })
+}
+
+fn hex(list: &[Fingerprint]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+fn unhex(list: &[String]) -> Option<Vec<Fingerprint>> {
+    list.iter().map(|text| fingerprint(text)).collect()
+}
+
+fn fingerprint(text: &str) -> Option<Fingerprint> {
+    text.parse().ok()
+}

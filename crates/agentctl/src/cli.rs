@@ -1,0 +1,185 @@
+//! The command line: the one definition that help, man pages and completions come from.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Read and steer agentd, the keeper of this endpoint's trust store.
+#[derive(Debug, Parser)]
+#[command(name = "agentctl", version, propagate_version = true, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print one JSON document on stdout instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Put the whole default layout under this directory: needs no root, disturbs nothing.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Read this configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "AGENTD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Say nothing on stderr but errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the store, its sources and servers, and what needs a hand
+    #[command(after_help = "Examples:
+  agentctl status
+  agentctl status --check && echo all well
+  agentctl status --json | jq .problems")]
+    Status {
+        /// Exit with 8 where something needs a hand
+        #[arg(long)]
+        check: bool,
+    },
+    /// Look at the sources now and regenerate the store if one changed
+    #[command(after_help = "Examples:
+  agentctl regen
+  agentctl regen --dry-run     # what would change, by anchor
+  agentctl regen --force       # write even where nothing changed, and even an empty store")]
+    Regen {
+        /// Write even where nothing changed, and even a store without anchors
+        #[arg(long)]
+        force: bool,
+        /// Say what would change and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show each source: path, hash, anchors, and what was not taken, with line and reason
+    Sources,
+    /// Show the anchors of the store
+    #[command(subcommand)]
+    Anchors(Anchors),
+    /// Say what the merge would make of any file; change nothing
+    #[command(after_help = "Examples:
+  agentctl lint new-ca.pem
+  agentctl lint --json *.cer | jq '.[].rejected'
+  openssl s_client -connect host:443 -showcerts </dev/null | agentctl lint -")]
+    Lint {
+        /// Files of certificates: PEM, DER, PKCS#7; `-` for standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Connect as the daemon does: which anchor worked, and why each other did not
+    #[command(after_help = "Examples:
+  agentctl connect                                   # the configured servers
+  agentctl connect https://mgmt.example:443
+  agentctl connect mgmt.example --at 2027-03-01T00:00:00Z
+  agentctl connect mgmt.example --bundle new-ca.pem  # would this file do?")]
+    Connect(Connect),
+    /// Verify a chain against anchors offline: no network, no clock, no system store
+    #[command(after_help = "Examples:
+  agentctl verify --anchors ca.pem --chain presented.pem --host mgmt.example --at 2027-03-01T00:00:00Z
+  agentctl verify --batch < cases.jsonl > verdicts.jsonl")]
+    Verify(Verify),
+    /// Follow what happens, until interrupted
+    #[command(after_help = "Examples:
+  agentctl watch
+  agentctl watch --json | jq -c .event")]
+    Watch,
+    /// Print shell completions
+    #[command(after_help = "Examples:
+  agentctl completions bash > /etc/bash_completion.d/agentctl
+  agentctl completions zsh > \"${fpath[1]}/_agentctl\"")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// Questions about anchors.
+#[derive(Debug, Subcommand)]
+pub enum Anchors {
+    /// List the anchors in the order of trial
+    List,
+    /// Show all of one anchor
+    #[command(after_help = "Examples:
+  agentctl anchors show 1
+  agentctl anchors show 3f9a02c1")]
+    Show {
+        /// Its number in the list, or its SHA-256 or the beginning of it
+        #[arg(value_name = "N or FINGERPRINT")]
+        anchor: String,
+    },
+}
+
+/// Options of `connect`.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// A configured server's name, a URL, or HOST[:PORT]; without it every configured server
+    pub server: Option<String>,
+    /// Use this file of anchors instead of the store
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Judge as if it were this time
+    #[arg(long, value_name = "RFC3339")]
+    pub at: Option<jiff::Timestamp>,
+    /// How names are matched
+    #[arg(long, value_enum)]
+    pub names: Option<Names>,
+    /// SHA-256 or SHA-1 of the certificate that the server must present
+    #[arg(long, value_name = "HEX")]
+    pub pin: Option<String>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The anchors, in order
+    #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+    pub anchors: Option<PathBuf>,
+    /// The chain that a server presented, leaf first
+    #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+    pub chain: Option<PathBuf>,
+    /// The name or address that was connected to
+    #[arg(long, value_name = "NAME", required_unless_present = "batch")]
+    pub host: Option<String>,
+    /// The time to judge by
+    #[arg(long, value_name = "RFC3339", required_unless_present = "batch")]
+    pub at: Option<jiff::Timestamp>,
+    /// How names are matched
+    #[arg(long, value_enum, default_value_t = Names::Compat)]
+    pub names: Names,
+    /// Accept a chain that no anchor verifies (SSLVerifyPeer="no")
+    #[arg(long)]
+    pub no_verify_peer: bool,
+    /// Accept another name (SSLVerifyHost="no")
+    #[arg(long)]
+    pub no_verify_host: bool,
+    /// SHA-256 or SHA-1 that the leaf must have besides
+    #[arg(long, value_name = "HEX")]
+    pub pin: Option<String>,
+    /// Read cases from stdin as JSON Lines, write a verdict a line
+    #[arg(long, conflicts_with_all = ["anchors", "chain", "host", "at", "pin", "no_verify_peer", "no_verify_host"])]
+    pub batch: bool,
+}
+
+/// How a server's name is matched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Names {
+    /// Subject alternative names only
+    Strict,
+    /// A common name too, where the certificate has no alternative DNS name or address
+    Compat,
+}

@@ -1,0 +1,34 @@
+//! `agentctl completions` and `agentctl man`: made from the command line's one definition.
+
+use std::io::Write as _;
+
+use clap::CommandFactory as _;
+
+use crate::cli::Cli;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// Prints the completions of a shell.
+pub(crate) fn run(shell: clap_complete::Shell) -> Result<Exit, Error> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "agentctl", &mut text);
+    print(&text)
+}
+
+/// Prints the man page.
+pub(crate) fn man() -> Result<Exit, Error> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut text)
+        .map_err(|error| Error::new(Exit::Failed, format_args!("cannot make the man page: {error}")))?;
+    print(&text)
+}
+
+fn print(text: &[u8]) -> Result<Exit, Error> {
+    match std::io::stdout().lock().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Exit::Failed, format_args!("cannot write the output: {error}")))
+        }
+        _ => Ok(Exit::Done),
+    }
+}

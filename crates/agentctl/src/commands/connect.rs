@@ -1,0 +1,252 @@
+//! `agentctl connect`: connect as the daemon does, and say what came of it, anchor by anchor.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use agent_config::Server;
+use agent_runtime::servers::{self, leaf_end, lock_state, read_anchors};
+use jiff::Timestamp;
+use serde::Serialize;
+use trust_core::plan::StoreState;
+use trust_tls::connect::{ConnectError, Outcome, Target, connect};
+use trust_tls::{AnchorSet, Pin, PresentedCertificate, Request};
+
+use super::verify::{VerdictReport, name_rule};
+use crate::cli;
+use crate::context::{Context, of_io};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::words::{count, day, relative};
+
+/// One connection as JSON: the verdict and what is around it.
+#[derive(Debug, Serialize)]
+struct ConnectReport {
+    server: String,
+    address: String,
+    tls_version: Option<String>,
+    cipher_suite: Option<String>,
+    handshakes: u32,
+    elapsed_us: u64,
+    lock: &'static str,
+    /// Why it is not `secure`.
+    lock_reason: Option<String>,
+    /// The chain as presented, leaf first.
+    chain: Vec<CertificateReport>,
+    #[serde(flatten)]
+    verdict: VerdictReport,
+}
+
+/// A certificate that the server presented.
+#[derive(Debug, Serialize)]
+struct CertificateReport {
+    sha256: String,
+    subject: String,
+    issuer: String,
+    not_after: Option<String>,
+    key: String,
+}
+
+/// Connects to one server, or to each that is configured.
+pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Error> {
+    let wanted = targets(context, options)?;
+    let bundle = options.bundle.as_ref().unwrap_or(&context.settings.store.merged);
+    let set = read_anchors(bundle)
+        .map_err(|error| of_io(&error, &format!("cannot read the anchors in {}: {error}", bundle.display())).hint("`agentctl regen` makes the store"))?;
+    let set = Arc::new(set);
+    let policy = context.endpoint().look(&StoreState::default()).observation.effective;
+    let now = context.clock.now();
+    let mut reports = Vec::new();
+    let mut exit = Exit::Done;
+    let runtime = context.runtime()?;
+    for (name, target, server) in wanted {
+        let mut request =
+            servers::request(&context.settings, &policy, server, &target.host, options.at.unwrap_or(now));
+        adjust(&mut request, options)?;
+        let all_verified = request.verify_peer && request.verify_host;
+        let limit = context.settings.connect.timeout;
+        match runtime.block_on(connect(Arc::clone(&set), &target, request.clone(), limit)) {
+            Ok(outcome) => {
+                let report = report(&name, &outcome, &set, all_verified, request.at);
+                if !outcome.captured.verdict.accepted {
+                    exit = Exit::Refused;
+                }
+                reports.push((report, outcome));
+            }
+            Err(error) => {
+                unreachable(&error, &name);
+                exit = if exit == Exit::Done { Exit::Unreachable } else { exit };
+            }
+        }
+    }
+    let bundle = bundle.display().to_string();
+    let at = options.at.unwrap_or(now);
+    if options.server.is_some() {
+        // Asked about one server: one object.
+        for (report, outcome) in &reports {
+            context.out.data(report, |report, out| render(report, outcome, &set, &bundle, at, out))?;
+        }
+    } else {
+        let list: Vec<&ConnectReport> = reports.iter().map(|(report, _)| report).collect();
+        context.out.data(&list, |_, out| {
+            reports.iter().try_for_each(|(report, outcome)| render(report, outcome, &set, &bundle, at, out))
+        })?;
+    }
+    Ok(exit)
+}
+
+fn unreachable(error: &ConnectError, name: &str) {
+    crate::out::stderr_line(&format!("{} {name}: {error}\nhint: {}", styled(BAD, "error:"), error.remedy()));
+}
+
+fn adjust(request: &mut Request, options: &cli::Connect) -> Result<(), Error> {
+    if let Some(names) = options.names {
+        request.names = name_rule(names);
+    }
+    if let Some(pin) = &options.pin {
+        let pin = Pin::parse(pin).map_err(|error| Error::new(Exit::Usage, format_args!("--pin: {error}")))?;
+        request.pins = pin.into_iter().collect();
+    }
+    Ok(())
+}
+
+/// What to connect to: the words for it, host and port, and the configured server where it is one.
+fn targets<'a>(
+    context: &'a Context,
+    options: &cli::Connect,
+) -> Result<Vec<(String, Target, Option<&'a Server>)>, Error> {
+    let configured = &context.settings.servers;
+    let Some(wanted) = &options.server else {
+        if configured.is_empty() {
+            return Err(Error::new(Exit::Usage, "no server is named and none is configured")
+                .hint("agentctl connect https://HOST:PORT, or a [[server]] in the configuration"));
+        }
+        return Ok(configured.iter().map(|server| (server.url.to_string(), servers::target(server), Some(server))).collect());
+    };
+    if let Some(server) = configured.iter().find(|server| server.name == *wanted) {
+        return Ok(vec![(server.url.to_string(), servers::target(server), Some(server))]);
+    }
+    let target = parse_target(wanted)
+        .ok_or_else(|| Error::new(Exit::Usage, format_args!("{wanted:?} is neither a configured server, a https URL nor HOST[:PORT]")))?;
+    let server = configured.iter().find(|server| servers::target(server) == target);
+    Ok(vec![(wanted.clone(), target, server)])
+}
+
+/// `https://host[:port]/…`, `host[:port]`, `[v6]:port` or a bare IPv6 address.
+fn parse_target(text: &str) -> Option<Target> {
+    const HTTPS: u16 = 443;
+    let rest = match text.split_once("://") {
+        Some(("https", rest)) => rest,
+        Some(_) => return None,
+        None => text,
+    };
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let target = |host: &str, port: Option<u16>| {
+        (!host.is_empty()).then(|| Target { host: host.to_owned(), port: port.unwrap_or(HTTPS) })
+    };
+    if authority.parse::<std::net::Ipv6Addr>().is_ok() {
+        return target(authority, None);
+    }
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        let (host, port) = bracketed.split_once(']')?;
+        return match port.strip_prefix(':') {
+            Some(port) => target(host, Some(port.parse().ok()?)),
+            None if port.is_empty() => target(host, None),
+            None => None,
+        };
+    }
+    match authority.split_once(':') {
+        Some((host, port)) => target(host, Some(port.parse().ok()?)),
+        None => target(authority, None),
+    }
+}
+
+fn report(name: &str, outcome: &Outcome, set: &AnchorSet, all_verified: bool, at: Timestamp) -> ConnectReport {
+    let (lock, lock_reason) = lock_state(outcome, set, all_verified, at);
+    ConnectReport {
+        server: name.to_owned(),
+        address: outcome.address.to_string(),
+        tls_version: outcome.tls_version.clone(),
+        cipher_suite: outcome.cipher_suite.clone(),
+        handshakes: outcome.handshakes,
+        elapsed_us: u64::try_from(outcome.elapsed.as_micros()).unwrap_or(u64::MAX),
+        lock: lock.code(),
+        lock_reason,
+        chain: outcome.captured.presented.all().map(certificate).collect(),
+        verdict: VerdictReport::of(&outcome.captured.verdict, set),
+    }
+}
+
+fn certificate(presented: &PresentedCertificate) -> CertificateReport {
+    let read = trust_core::Certificate::parse(&presented.der).ok();
+    let facts = presented.facts.as_ref();
+    CertificateReport {
+        sha256: presented.sha256.to_string(),
+        subject: read.as_ref().map(|read| read.subject().to_owned()).unwrap_or_default(),
+        issuer: facts.map(|facts| facts.issuer.to_string()).unwrap_or_default(),
+        not_after: read.map(|read| read.not_after().to_string()),
+        key: facts.map(trust_core::facts::Facts::key_description).unwrap_or_default(),
+    }
+}
+
+fn render(
+    report: &ConnectReport,
+    outcome: &Outcome,
+    set: &AnchorSet,
+    bundle: &str,
+    at: Timestamp,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let tls = match (&report.tls_version, &report.cipher_suite) {
+        (Some(version), Some(suite)) => format!(", {version} {suite}"),
+        _ => String::new(),
+    };
+    writeln!(
+        out,
+        "{}  {}, {} handshake, {} ms{tls}",
+        styled(BOLD, &report.server),
+        report.address,
+        report.handshakes,
+        report.elapsed_us / 1000
+    )?;
+    writeln!(out, "the server sent {}:", count(report.chain.len() as u64, "certificate"))?;
+    for certificate in &report.chain {
+        let ends = certificate.not_after.as_deref().and_then(|end| end.parse::<Timestamp>().ok());
+        let ends = ends.map_or_else(String::new, |end| format!(", ends {} ({})", day(end), relative(end, at)));
+        writeln!(out, "  {}  by {}{}", certificate.subject, certificate.issuer, styled(DIM, ends))?;
+    }
+    writeln!(out, "{} in {bundle}, {} for this chain:", count(set.len() as u64, "anchor"), count(report.verdict.candidates as u64, "candidate"))?;
+    for tried in &report.verdict.tried {
+        let subject = set.get(tried.index).map(|anchor| anchor.subject().to_owned()).unwrap_or_default();
+        let (mark, words) = match tried.code {
+            "ok" => (styled(GOOD, "✓"), format!("verifies ({})", report.verdict.matched.unwrap_or_default())),
+            code => (styled(BAD, "✗"), code.to_owned()),
+        };
+        writeln!(out, "  {mark} {} {subject}: {words}", tried.index + 1)?;
+    }
+    let others = set.len() - report.verdict.tried.len().min(set.len());
+    if others > 0 {
+        let why = if report.verdict.anchor.is_some() { "not tried: no issuer of this chain, or after the first that verifies" } else { "no issuer of this chain" };
+        writeln!(out, "  {} {others} {} {why}", styled(DIM, "–"), if others == 1 { "other:" } else { "others:" })?;
+    }
+    let lock = match report.lock {
+        "secure" => styled(GOOD, "secure"),
+        "attention" => styled(WARN, "attention"),
+        other => styled(BAD, other),
+    };
+    writeln!(out, "{lock}: {}", report.verdict.detail)?;
+    foresight(outcome, set, at, out)
+}
+
+/// What will break first, and when.
+fn foresight(outcome: &Outcome, set: &AnchorSet, at: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let captured = &outcome.captured;
+    let Some(anchor) = captured.verdict.anchor.and_then(|index| set.get(index)) else { return Ok(()) };
+    let leaf = leaf_end(&captured.presented);
+    let (what, end) = match leaf {
+        Some(leaf) if leaf <= anchor.not_after() => ("the server's certificate", leaf),
+        _ => ("the anchor", anchor.not_after()),
+    };
+    writeln!(out, "first to end: {what}, on {} ({})", day(end), relative(end, at))
+}
+

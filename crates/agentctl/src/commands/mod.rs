@@ -1,0 +1,11 @@
+//! The commands, a file each.
+
+pub(crate) mod anchors;
+pub(crate) mod completions;
+pub(crate) mod connect;
+pub(crate) mod lint;
+pub(crate) mod regen;
+pub(crate) mod sources;
+pub(crate) mod status;
+pub(crate) mod verify;
+pub(crate) mod watch;

@@ -1,0 +1,88 @@
+//! `agentctl regen`: look at the sources now, and say what changed, by anchor.
+
+use std::io::{self, Write};
+
+use agent_control::Ask;
+use agent_control::wire::RegenReport;
+use agent_runtime::report::{self, Live};
+
+use super::sources::write_rejects;
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::out::{BAD, DIM, GOOD, WARN, styled};
+use crate::words::count;
+
+/// Regenerates through the daemon or in process.
+pub(crate) fn run(context: &Context, force: bool, dry_run: bool) -> Result<Exit, Error> {
+    let report = context.either(
+        async |client| client.regenerate(Ask { force, dry_run }).await,
+        |context| in_process(context, force, dry_run),
+    )?;
+    context.out.data(&report, render)?;
+    Ok(if report.held.is_some() { Exit::Refused } else { Exit::Done })
+}
+
+fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
+    let endpoint = context.endpoint();
+    let once = if dry_run {
+        context.dry_run(force)?
+    } else {
+        let _lock = context.lock(&endpoint)?;
+        agent_runtime::once::regenerate(&endpoint, &context.settings, &*context.clock, context.ask(force, false))
+    };
+    if let Some(warning) = &once.warning {
+        context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
+    }
+    if let Some(failure) = &once.outcome.failure {
+        let exit = match failure.code.as_str() {
+            "denied" => Exit::Permission,
+            _ => Exit::Failed,
+        };
+        return Err(Error::new(exit, &failure.message).hint(&failure.remedy));
+    }
+    Ok(report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default()))
+}
+
+fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
+    for source in &report.sources {
+        let mark = match source.state.as_str() {
+            "ok" => styled(GOOD, "✓"),
+            "missing" => styled(DIM, "-"),
+            _ => styled(WARN, "!"),
+        };
+        writeln!(out, "{mark} {:<9} {}  {}", source.kind, source.path, state_words(&source.state, source.anchors))?;
+        if let Some(error) = &source.error {
+            writeln!(out, "    {}: {}", error.message, error.remedy)?;
+        }
+        write_rejects(out, source)?;
+    }
+    for warning in &report.warnings {
+        writeln!(out, "{} {}", styled(WARN, "!"), warning.message)?;
+    }
+    for fingerprint in &report.added {
+        writeln!(out, "{} {fingerprint}", styled(GOOD, "+"))?;
+    }
+    for fingerprint in &report.removed {
+        writeln!(out, "{} {fingerprint}", styled(BAD, "-"))?;
+    }
+    let store = format!("generation {}, {}", report.generation, count(report.bundle.anchors, "anchor"));
+    match (&report.held, report.changed, report.dry_run) {
+        (Some(held), ..) => writeln!(out, "{} held: {}", styled(BAD, "✗"), held.detail),
+        (None, true, true) => writeln!(out, "would write {store}; nothing was changed"),
+        (None, true, false) => writeln!(out, "{} {store}: {}", styled(GOOD, "✓"), report.bundle.path),
+        (None, false, _) if report.bundle.sha256.is_none() => {
+            writeln!(out, "{} no source holds an anchor: there is no store yet", styled(WARN, "!"))
+        }
+        (None, false, _) => writeln!(out, "= {store}: nothing changed, nothing written"),
+    }
+}
+
+fn state_words(state: &str, anchors: u64) -> String {
+    match state {
+        "missing" => "missing".to_owned(),
+        "stale" => "cannot be read; what it held before stays in use".to_owned(),
+        "settling" => format!("{}; those it lost stay until it has been quiet", count(anchors, "anchor")),
+        _ => count(anchors, "anchor"),
+    }
+}

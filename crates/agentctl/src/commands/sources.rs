@@ -1,0 +1,69 @@
+//! `agentctl sources`: each source, what is in it, and what was not taken.
+
+use std::io::{self, Write};
+
+use agent_control::wire::{SourceReport, SourcesReport};
+use agent_runtime::report::{self, Live};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::words::count;
+
+/// Shows the sources as the daemon last saw them, or as they are now.
+pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
+    let report = context.either(
+        async |client| client.sources().await,
+        |context| {
+            let once = context.dry_run(false)?;
+            Ok(report::sources(&once.state, &once.outcome.plan.warnings, Live::default()))
+        },
+    )?;
+    context.out.data(&report, render)?;
+    Ok(Exit::Done)
+}
+
+fn render(report: &SourcesReport, out: &mut dyn Write) -> io::Result<()> {
+    for source in &report.sources {
+        let mark = match source.state.as_str() {
+            "ok" => styled(GOOD, "●"),
+            "missing" => styled(DIM, "○"),
+            _ => styled(WARN, "▲"),
+        };
+        writeln!(out, "{mark} {} {}", styled(BOLD, &source.kind), source.path)?;
+        match (&source.sha256, &source.error) {
+            (_, Some(error)) => {
+                writeln!(out, "    {}: {}", styled(BAD, "cannot be read"), error.message)?;
+                writeln!(out, "    fix: {}", error.remedy)?;
+            }
+            (None, None) => writeln!(out, "    {}", source.state)?,
+            (Some(sha256), None) => {
+                let converted =
+                    if source.notes.is_empty() { String::new() } else { format!(" ({})", source.notes.join(", ")) };
+                writeln!(
+                    out,
+                    "    {}, {} bytes of {}{converted}",
+                    count(source.anchors, "anchor"),
+                    source.size,
+                    source.encoding.to_uppercase()
+                )?;
+                writeln!(out, "    sha256 {sha256}")?;
+            }
+        }
+        write_rejects(out, source)?;
+    }
+    for warning in &report.warnings {
+        writeln!(out, "{} {}", styled(WARN, "!"), warning.message)?;
+    }
+    Ok(())
+}
+
+/// The blocks that are no anchors, a line each.
+pub(crate) fn write_rejects(out: &mut dyn Write, source: &SourceReport) -> io::Result<()> {
+    for reject in &source.rejected {
+        let style = if reject.reason == "private-key" { BAD } else { WARN };
+        writeln!(out, "    {} line {}: {}: {}", styled(style, "!"), reject.line, reject.reason, reject.detail)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! `agentctl status`: one screen, verdict first, each problem with its fix.
+
+use std::io::{self, Write};
+
+use agent_control::wire::{Health, ServerReport, Severity, StatusReport};
+use agent_runtime::report::{self, Findings, Live};
+use agent_runtime::servers::ServerStatus;
+use jiff::Timestamp;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::words::{count, local_of, relative_of};
+
+/// Shows how things are; with `check` the exit code says it too.
+pub(crate) fn run(context: &Context, check: bool) -> Result<Exit, Error> {
+    let report = context.either(async |client| client.status().await, in_process)?;
+    let now = context.clock.now();
+    context.out.data(&report, |report, out| render(report, now, out))?;
+    Ok(if check && report.health != Health::Ok { Exit::Degraded } else { Exit::Done })
+}
+
+/// The store as it is, the sources as a look finds them now.
+fn in_process(context: &Context) -> Result<StatusReport, Error> {
+    let once = context.dry_run(false)?;
+    let endpoint = context.endpoint();
+    let (stored, _) = endpoint.load();
+    let merged = &endpoint.paths().merged;
+    let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);
+    let servers: Vec<ServerStatus> = context.settings.servers.iter().map(ServerStatus::unknown).collect();
+    let warnings: Vec<_> = once.warning.iter().chain(&once.outcome.plan.warnings).cloned().collect();
+    let mut status = StatusReport::new(report::store(&stored, merged));
+    status.sources = report::sources(&once.state, &[], Live::default()).sources;
+    status.servers = servers.iter().map(ServerStatus::report).collect();
+    status.last_regeneration = report::last_regeneration(&stored, None);
+    status.problems = report::problems(&Findings {
+        state: &once.state,
+        settings: &settings,
+        merged,
+        warnings: &warnings,
+        failure: None,
+        watch: None,
+        servers: &servers,
+        behind: once.outcome.would_write(),
+        now: context.clock.now(),
+    });
+    status.health = report::health(&stored, &status.problems);
+    Ok(status)
+}
+
+fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    head(report, now, out)?;
+    let store = &report.store;
+    writeln!(
+        out,
+        "  {:<9} generation {}, {}{}",
+        "store",
+        store.generation,
+        count(store.anchors, "anchor"),
+        store
+            .published_at
+            .as_ref()
+            .map_or_else(String::new, |at| format!(", published {} ({})", local_of(at), relative_of(at, now)))
+    )?;
+    writeln!(out, "  {:<9} {}", "", store.path)?;
+    if let Some(sha256) = &store.sha256 {
+        writeln!(out, "  {:<9} {}", "", styled(DIM, format!("sha256 {sha256}")))?;
+    }
+    for source in &report.sources {
+        let words = match source.state.as_str() {
+            "ok" => count(source.anchors, "anchor"),
+            state => format!("{state}, {}", count(source.anchors, "anchor")),
+        };
+        let rejected = match source.rejected.len() as u64 {
+            0 => String::new(),
+            rejected => format!(", {rejected} not taken"),
+        };
+        writeln!(out, "  {:<9} {}  {words}{rejected}", source.kind, source.path)?;
+    }
+    for server in &report.servers {
+        write_server(server, now, out)?;
+    }
+    if let Some(last) = &report.last_regeneration {
+        let why = if last.why.is_empty() { String::new() } else { format!(": {}", last.why.join("; ")) };
+        writeln!(out, "  {:<9} {} {} by {}{why}", "last", last.result, relative_of(&last.at, now), last.by)?;
+    }
+    for problem in &report.problems {
+        let (style, mark) = match problem.severity {
+            Severity::Error => (BAD, "✗"),
+            Severity::Warning => (WARN, "!"),
+            Severity::Info => (DIM, "i"),
+        };
+        writeln!(out, "  {} {} {}", styled(style, mark), problem.title, styled(DIM, format!("[{}]", problem.code)))?;
+        if !problem.why.is_empty() {
+            writeln!(out, "      why  {}", problem.why)?;
+        }
+        for fix in &problem.fix {
+            writeln!(out, "      fix  {fix}")?;
+        }
+    }
+    Ok(())
+}
+
+fn head(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let (style, mark, word) = match report.health {
+        Health::Ok => (GOOD, "●", "ok"),
+        Health::Degraded => (WARN, "▲", "degraded"),
+        Health::Failed => (BAD, "✗", "failed"),
+    };
+    let daemon = match &report.daemon {
+        Some(daemon) => {
+            let watching = if daemon.watching.degraded { ", watching degraded" } else { "" };
+            format!("running, started {}, pid {}{watching}", relative_of(&daemon.started, now), daemon.pid)
+        }
+        None => "not running".to_owned(),
+    };
+    let worst = report.problems.iter().filter(|problem| problem.severity >= Severity::Warning).count() as u64;
+    let problems = if worst == 0 { String::new() } else { format!(": {}", count(worst, "problem")) };
+    writeln!(out, "{} {}  {daemon}  {}", styled(style, mark), styled(BOLD, "agentd"), styled(style, word.to_owned() + &problems))
+}
+
+fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let lock = match server.lock.as_deref() {
+        Some("secure") => styled(GOOD, "secure"),
+        Some("attention") => styled(WARN, "attention"),
+        Some(_) => styled(BAD, "insecure"),
+        None => styled(DIM, "not tried yet"),
+    };
+    let last = server.last_ok.as_ref().map_or_else(String::new, |at| format!(", last good {}", relative_of(at, now)));
+    writeln!(out, "  {:<9} {}  {lock}{last}", "server", server.url)?;
+    if let Some(error) = &server.error {
+        writeln!(out, "  {:<9} {error}", "")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! `agentctl watch`: what happens, an event a line.
+
+use agent_control::client::Seen;
+use agent_control::wire::Event;
+
+use crate::context::{Context, client_error};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::out::{BOLD, DIM, styled};
+use crate::words::{self, local_of};
+
+/// Follows the daemon's events until interrupted, or until the reader goes away.
+pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
+    context.runtime()?.block_on(async {
+        let Some(client) = context.daemon().await? else {
+            return Err(Error::new(
+                Exit::Unreachable,
+                format_args!(
+                    "agentd is not running: nobody listens on {}",
+                    context.settings.control.socket.display()
+                ),
+            )
+            .hint("start it with `systemctl start agentd`; without it nothing happens that could be watched"));
+        };
+        let mut watch = client.watch().await.map_err(|error| client_error(&error))?;
+        context.out.note("watching; press Ctrl-C to stop");
+        while let Some(seen) = watch.next().await.map_err(|error| client_error(&error))? {
+            let event = match seen {
+                Seen::Event(event) => event,
+                Seen::Lost(count) => {
+                    context.out.note(&format!("{} were missed: this reader is too slow", words::count(count, "event")));
+                    continue;
+                }
+            };
+            if !context.out.line(&event, |event, out| writeln!(out, "{}", line(event)))? {
+                break;
+            }
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn line(event: &Event) -> String {
+    let mut text = format!("{}  {}", styled(DIM, local_of(&event.ts)), styled(BOLD, &event.event));
+    if let Some(generation) = event.generation {
+        text.push_str(&format!("  generation {generation}"));
+    }
+    for (sign, list) in [("+", &event.added), ("-", &event.removed)] {
+        for fingerprint in list {
+            text.push_str(&format!(" {sign}{}", &fingerprint[..fingerprint.len().min(8)]));
+        }
+    }
+    if let Some(message) = &event.message {
+        text.push_str(&format!("  {message}"));
+    }
+    text
+}

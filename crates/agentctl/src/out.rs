@@ -1,0 +1,102 @@
+//! Data to stdout, words to stderr; colour where a person reads it.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// What is well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What wants attention.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default();
+/// What is wrong.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+/// What may be passed over.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// Headings and names.
+pub(crate) const BOLD: Style = Style::new().bold();
+
+/// How output is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// One JSON document on stdout and nothing else there.
+    pub json: bool,
+    /// No words on stderr but errors.
+    pub quiet: bool,
+}
+
+impl Output {
+    /// Writes the data of a command: as JSON, or as text that `render` writes.
+    ///
+    /// A reader that went away (`agentctl status | head -1`) is no error.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written, a full disk, say.
+    pub(crate) fn data<T: Serialize>(
+        self,
+        value: &T,
+        render: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let mut stdout = anstream::AutoStream::auto(io::stdout().lock());
+        let written = if self.json {
+            serde_json::to_writer_pretty(&mut stdout, value)
+                .map_err(io::Error::from)
+                .and_then(|()| stdout.write_all(b"\n"))
+        } else {
+            render(value, &mut stdout)
+        };
+        ignore_closed_pipe(written.and_then(|()| stdout.flush()))
+    }
+
+    /// Writes one line of JSON and flushes: an event of a stream.
+    ///
+    /// # Errors
+    /// [`Error`] where stdout cannot be written; a closed pipe is `Ok(false)`.
+    pub(crate) fn line<T: Serialize>(
+        self,
+        value: &T,
+        render: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+    ) -> Result<bool, Error> {
+        let mut stdout = anstream::AutoStream::auto(io::stdout().lock());
+        let written = if self.json {
+            serde_json::to_writer(&mut stdout, value)
+                .map_err(io::Error::from)
+                .and_then(|()| stdout.write_all(b"\n"))
+        } else {
+            render(value, &mut stdout)
+        };
+        match written.and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            other => ignore_closed_pipe(other).map(|()| true),
+        }
+    }
+
+    /// Says something beside the data, on stderr.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet {
+            stderr_line(text);
+        }
+    }
+}
+
+/// Writes a line to stderr; where that is closed there is nobody to tell.
+pub(crate) fn stderr_line(text: &str) {
+    let mut stderr = anstream::AutoStream::auto(io::stderr().lock());
+    let _ignored = writeln!(stderr, "{text}");
+}
+
+fn ignore_closed_pipe(result: io::Result<()>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Error::new(Exit::Failed, format_args!("cannot write the output: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// `text` in `style`.
+pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}

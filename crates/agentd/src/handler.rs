@@ -1,0 +1,122 @@
+//! What the control socket's callers get: everything is asked of the loop, nothing is kept here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agent_control::wire::{
+    AnchorsReport, DaemonReport, Event, RegenReport, SourcesReport, StatusReport, WatchingReport,
+};
+use agent_control::{Ask, Handler, Peer, Refusal};
+use agent_runtime::clock::Clock;
+use agent_runtime::report::{self, Findings, Live};
+use agent_runtime::run::{Command, View};
+use jiff::Timestamp;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use trust_core::engine::Trigger;
+
+/// Who we are, for the status.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) started: Timestamp,
+    pub(crate) socket: PathBuf,
+}
+
+/// Answers from the loop's view.
+pub(crate) struct Answers {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) identity: Identity,
+}
+
+impl Answers {
+    async fn view(&self) -> Result<View, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::View(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+}
+
+impl Handler for Answers {
+    async fn status(&self) -> Result<StatusReport, Refusal> {
+        let view = self.view().await?;
+        let live = live(&view);
+        let mut status = StatusReport::new(report::store(&view.state, &view.merged));
+        status.sources = report::sources(&view.state, &view.warnings, live).sources;
+        status.servers = view.servers.iter().map(agent_runtime::servers::ServerStatus::report).collect();
+        status.daemon = Some(self.daemon(&view));
+        status.last_regeneration = report::last_regeneration(&view.state, view.last_outcome.as_deref());
+        status.problems = report::problems(&Findings {
+            state: &view.state,
+            settings: &view.settings,
+            merged: &view.merged,
+            warnings: &view.warnings,
+            failure: view.failure.as_ref(),
+            watch: Some(&view.watch),
+            servers: &view.servers,
+            behind: false,
+            now: self.clock.now(),
+        });
+        status.health = report::health(&view.state, &status.problems);
+        Ok(status)
+    }
+
+    async fn sources(&self) -> Result<SourcesReport, Refusal> {
+        let view = self.view().await?;
+        Ok(report::sources(&view.state, &view.warnings, live(&view)))
+    }
+
+    async fn anchors(&self) -> Result<AnchorsReport, Refusal> {
+        let view = self.view().await?;
+        Ok(report::anchors(&view.state, &view.settings, self.clock.now()))
+    }
+
+    async fn regenerate(&self, ask: Ask, by: Peer) -> Result<RegenReport, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Regenerate {
+            force: ask.force,
+            dry_run: ask.dry_run,
+            by: Trigger::Operator { uid: by.uid },
+            reply: Some(reply),
+        };
+        self.commands.send(command).await.map_err(|_| stopping())?;
+        let outcome = answer.await.map_err(|_| stopping())?;
+        if let Some(failure) = &outcome.failure
+            && !outcome.changed
+        {
+            return Err(Refusal::failed(&failure.code, &failure.message, &failure.remedy));
+        }
+        let view = self.view().await?;
+        Ok(report::regen(&outcome, &outcome.plan.next, &view.merged, live(&view)))
+    }
+
+    fn watch(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+impl Answers {
+    fn daemon(&self, view: &View) -> DaemonReport {
+        DaemonReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.identity.started.to_string(),
+            socket: self.identity.socket.display().to_string(),
+            uid: rustix::process::geteuid().as_raw(),
+            watching: WatchingReport {
+                degraded: view.watch.is_degraded(),
+                directories: view.watch.directories() as u64,
+                poll_seconds: view.poll().as_secs(),
+                unwatched: view.watch.reasons(),
+            },
+        }
+    }
+}
+
+fn live(view: &View) -> Live<'_> {
+    Live { watch: Some(&view.watch), last_look: view.last_look }
+}
+
+fn stopping() -> Refusal {
+    Refusal::failed("stopping", "the daemon is stopping", "Ask again when it has started.")
+}

@@ -1,0 +1,189 @@
+//! The service: `Service::build` reads, checks and binds; `Service::run` works until it is told to stop.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agent_config::Settings;
+use agent_control::wire::Event;
+use agent_control::{Listener, Options};
+use agent_runtime::clock::{Clock, SystemClock};
+use agent_runtime::endpoint::Endpoint;
+use agent_runtime::lock::Lock;
+use agent_runtime::report;
+use agent_runtime::run::{Command, Runner};
+use agent_runtime::watch::Watcher;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+use trust_core::engine::{Outcome, Trigger};
+
+use crate::failure::Failure;
+use crate::handler::{Answers, Identity};
+use crate::signals::{Request, Signals};
+
+/// Where the configuration comes from, for the first time and at every reload.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads and checks the configuration. The default file may be missing; one that was named may not.
+    pub(crate) fn load(&self) -> Result<Settings, Failure> {
+        agent_runtime::config::load(self.config.as_deref(), self.root.as_deref())
+            .map_err(|error| Failure::new(Failure::USAGE, error))
+    }
+}
+
+/// A service that is ready to run: it has the lock and the socket.
+pub(crate) struct Service {
+    source: Source,
+    runner: Runner,
+    listener: Listener,
+    signals: Signals,
+    answers: Answers,
+    outcomes: broadcast::Receiver<Arc<Outcome>>,
+    commands: mpsc::Sender<Command>,
+    inbox: mpsc::Receiver<Command>,
+    /// Held until the end.
+    _lock: Lock,
+}
+
+impl Service {
+    /// Takes the lock, reads the last good state, registers signals and binds the control socket.
+    pub(crate) fn build(source: Source, settings: &Settings) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let endpoint = Endpoint::new(settings, source.root.as_deref());
+        let lock = endpoint.open()?;
+        let signals = Signals::register()
+            .map_err(|error| Failure::new(Failure::FAILED, format_args!("cannot register signals: {error}")))?;
+        // Room for everyone who can be connected at once.
+        let (commands, inbox) = mpsc::channel(64);
+        let (outcomes, reported) = broadcast::channel(64);
+        let (events, _) = broadcast::channel(64);
+        let root = source.root.clone();
+        let runner = Runner::new(endpoint, settings, root, Arc::clone(&clock), Watcher::new(), outcomes);
+        let socket = settings.control.socket.clone();
+        let listener = bind(&socket)?;
+        let identity = Identity { started: clock.now(), socket };
+        let answers = Answers { commands: commands.clone(), events, clock, identity };
+        Ok(Self {
+            source,
+            runner,
+            listener,
+            signals,
+            answers,
+            outcomes: reported,
+            commands,
+            inbox,
+            _lock: lock,
+        })
+    }
+
+    /// Runs until TERM or INT. READY is sent when the first regeneration stands.
+    pub(crate) async fn run(self) {
+        let (stop, stopped) = watch::channel(false);
+        let stopping = |mut stopped: watch::Receiver<bool>| async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _stop = stopped.wait_for(|stop| *stop).await;
+        };
+        let events = self.answers.events.clone();
+        let options = Options::new(env!("CARGO_PKG_VERSION"));
+        tokio::join!(
+            self.runner.run(self.inbox, stopping(stopped.clone())),
+            agent_control::serve(self.listener, self.answers, options, stopping(stopped.clone())),
+            forward(self.outcomes, events, stopping(stopped)),
+            steer(self.signals, self.source, self.commands, stop),
+        );
+        info!("stopped");
+    }
+}
+
+/// Starts the first regeneration, says READY, then turns signals into commands until one says stop.
+async fn steer(mut signals: Signals, source: Source, commands: mpsc::Sender<Command>, stop: watch::Sender<bool>) {
+    let (reply, mut first) = oneshot::channel();
+    regenerate(&commands, Trigger::Start, Some(reply)).await;
+    let mut ready = false;
+    loop {
+        let request = tokio::select! {
+            outcome = &mut first, if !ready => {
+                ready = true;
+                if let Ok(outcome) = outcome {
+                    notify_ready(&outcome);
+                }
+                continue;
+            }
+            request = signals.next() => request,
+        };
+        match request {
+            Request::Stop => break,
+            Request::Regenerate => regenerate(&commands, Trigger::Signal, None).await,
+            Request::Reload => reload(&source, &commands).await,
+        }
+    }
+    notify(&[sd_notify::NotifyState::Stopping]);
+    info!("stopping");
+    // All receivers may be gone already.
+    let _gone = stop.send(true);
+}
+
+async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger, reply: Option<oneshot::Sender<Arc<Outcome>>>) {
+    // The loop ends only after us.
+    let _gone = commands.send(Command::Regenerate { force: false, dry_run: false, by, reply }).await;
+}
+
+/// A configuration that is wrong changes nothing: the old one stays in force, and that is said.
+async fn reload(source: &Source, commands: &mpsc::Sender<Command>) {
+    match source.load() {
+        Ok(settings) => {
+            info!("configuration read again");
+            let _gone = commands.send(Command::Reload(Box::new(settings))).await;
+        }
+        Err(failure) => error!(%failure, "the configuration was not read again: the one in force stays"),
+    }
+}
+
+/// Turns outcomes into the events that `agentctl watch` shows.
+async fn forward(
+    mut outcomes: broadcast::Receiver<Arc<Outcome>>,
+    events: broadcast::Sender<Event>,
+    stopped: impl Future<Output = ()>,
+) {
+    tokio::pin!(stopped);
+    loop {
+        let outcome = tokio::select! {
+            outcome = outcomes.recv() => outcome,
+            () = &mut stopped => return,
+        };
+        match outcome {
+            // Nobody may be watching.
+            Ok(outcome) => drop(events.send(report::event(&outcome))),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+fn notify_ready(outcome: &Outcome) {
+    let state = &outcome.plan.next;
+    let anchors = state.bundle.as_ref().map_or(0, |bundle| bundle.anchors.len());
+    let status = format!("generation {}, {anchors} anchors", state.generation);
+    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
+    info!(generation = state.generation, anchors, "ready");
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "the service manager could not be told");
+    }
+}
+
+fn bind(socket: &Path) -> Result<Listener, Failure> {
+    if let Some(directory) = socket.parent() {
+        fs::create_dir_all(directory).map_err(|error| {
+            Failure::new(Failure::code_of(&error), format_args!("cannot make {}: {error}", directory.display()))
+        })?;
+    }
+    agent_control::bind(socket, 0o660, None).map_err(|error| Failure::new(Failure::FAILED, error))
+}

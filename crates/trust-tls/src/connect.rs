@@ -1,0 +1,257 @@
+//! One connection: addresses, TCP, one TLS handshake, and what came of it.
+//!
+//! A connection that does not come about says nothing about anchors, and is never reported as if it did.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::{AlertDescription, Error as TlsError, PeerIncompatible};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::anchors::AnchorSet;
+use crate::verdict::Request;
+use crate::verifier::{Captured, ChainVerifier, client_config};
+
+/// Where to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// A handshake that came to a verdict.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the server presented, and what it was judged to be.
+    pub captured: Captured,
+    /// The address that answered.
+    pub address: SocketAddr,
+    /// TLS version as in `TLSv1.3`; `None` where the chain was refused before that was settled.
+    pub tls_version: Option<String>,
+    /// Cipher suite by its IANA name.
+    pub cipher_suite: Option<String>,
+    /// Handshakes that were made: one, whatever the number of anchors.
+    pub handshakes: u32,
+    /// From the first packet to the verdict.
+    pub elapsed: Duration,
+    /// The connection, where it was accepted.
+    pub stream: Option<TlsStream<TcpStream>>,
+}
+
+/// Why there was no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("cannot find an address for {host}: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// The resolver's reason.
+        source: io::Error,
+    },
+    /// No address takes connections.
+    #[error("cannot connect to {host} ({address}): {source}")]
+    Tcp {
+        /// The name.
+        host: String,
+        /// The last address that was tried.
+        address: SocketAddr,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Nothing came in time.
+    #[error("{host} did not answer within {} s ({phase})", after.as_secs())]
+    Timeout {
+        /// The name.
+        host: String,
+        /// What was waited for.
+        phase: &'static str,
+        /// How long.
+        after: Duration,
+    },
+    /// What answers does not speak TLS.
+    #[error("what answers on {address} does not speak TLS")]
+    NotTls {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// No common version or suite.
+    #[error(
+        "{address} and agentd have no TLS version or cipher suite in common: it speaks at most TLS 1.1, or TLS 1.2 only with CBC, \
+         DHE or RSA key exchange, which agentd does not"
+    )]
+    Incompatible {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The server ended the handshake with an alert.
+    #[error("{address} refused the handshake with the alert {alert:?}")]
+    Alert {
+        /// The address.
+        address: SocketAddr,
+        /// Which.
+        alert: AlertDescription,
+    },
+    /// The handshake failed in another way.
+    #[error("the TLS handshake with {address} failed: {source}")]
+    Handshake {
+        /// The address.
+        address: SocketAddr,
+        /// How.
+        source: io::Error,
+    },
+}
+
+impl ConnectError {
+    /// Stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "resolve-failed",
+            Self::Tcp { .. } => "connect-failed",
+            Self::Timeout { .. } => "timeout",
+            Self::NotTls { .. } => "not-tls",
+            Self::Incompatible { .. } => "tls-incompatible",
+            Self::Alert { .. } => "tls-alert",
+            Self::Handshake { .. } => "handshake-failed",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "check the spelling, and the endpoint's DNS",
+            Self::Tcp { .. } | Self::Timeout { .. } => {
+                "check that the server runs, the port, and the firewalls in between"
+            }
+            Self::NotTls { .. } => "check the port: it may be one for plain HTTP",
+            Self::Incompatible { .. } => "enable TLS 1.2 with ECDHE and AES-GCM, or TLS 1.3, on the server",
+            Self::Alert { .. } | Self::Handshake { .. } => "look at the server's log",
+        }
+    }
+}
+
+/// Connects, and judges the chain that the server presents. A refused chain is an [`Outcome`], not an error.
+///
+/// Addresses are tried in the resolver's order; `limit` is for all of it.
+///
+/// # Errors
+/// [`ConnectError`] where it did not come to a verdict.
+pub async fn connect(
+    set: Arc<AnchorSet>,
+    target: &Target,
+    request: Request,
+    limit: Duration,
+) -> Result<Outcome, ConnectError> {
+    let started = Instant::now();
+    let end = tokio::time::Instant::now() + limit;
+    let late = |phase| ConnectError::Timeout { host: target.host.clone(), phase, after: limit };
+    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
+    let addresses: Vec<SocketAddr> = timeout_at(end, lookup)
+        .await
+        .map_err(|_| late("looking up its address"))?
+        .map_err(|source| ConnectError::Resolve { host: target.host.clone(), source })?
+        .collect();
+    let (stream, address) =
+        timeout_at(end, open(target, &addresses)).await.map_err(|_| late("opening the connection"))??;
+    let verifier = Arc::new(ChainVerifier::new(set, request));
+    let handshake = timeout_at(end, shake_hands(stream, target, Arc::clone(&verifier)));
+    let result = handshake.await.map_err(|_| late("the TLS handshake"))?;
+    let elapsed = started.elapsed();
+    let captured = verifier.captured();
+    match (result, captured) {
+        (Ok(stream), Some(captured)) => {
+            let (_, session) = stream.get_ref();
+            Ok(Outcome {
+                tls_version: session.protocol_version().and_then(|version| version.as_str()).map(version_words),
+                cipher_suite: session
+                    .negotiated_cipher_suite()
+                    .and_then(|suite| suite.suite().as_str())
+                    .map(str::to_owned),
+                captured,
+                address,
+                handshakes: 1,
+                elapsed,
+                stream: Some(stream),
+            })
+        }
+        (Err(_), Some(captured)) if !captured.verdict.accepted => Ok(Outcome {
+            captured,
+            address,
+            tls_version: None,
+            cipher_suite: None,
+            handshakes: 1,
+            elapsed,
+            stream: None,
+        }),
+        (Err(source), _) => Err(handshake_error(address, source)),
+        (Ok(_), None) => Err(handshake_error(address, io::ErrorKind::InvalidData.into())),
+    }
+}
+
+async fn open(target: &Target, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let mut last = None;
+    for &address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // A handshake is small packets that wait for one another. Where it cannot be set it is only slower.
+                let _slower = stream.set_nodelay(true);
+                return Ok((stream, address));
+            }
+            Err(source) => last = Some(ConnectError::Tcp { host: target.host.clone(), address, source }),
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::Resolve {
+        host: target.host.clone(),
+        source: io::ErrorKind::NotFound.into(),
+    }))
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    target: &Target,
+    verifier: Arc<ChainVerifier>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let invalid = |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+    let config = client_config(verifier).map_err(|error| invalid(&error))?;
+    let bare = target.host.strip_suffix('.').unwrap_or(&target.host).to_owned();
+    let name = ServerName::try_from(bare).map_err(|error| invalid(&error))?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+fn handshake_error(address: SocketAddr, source: io::Error) -> ConnectError {
+    let tls = source.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    match tls {
+        Some(TlsError::InvalidMessage(_)) => ConnectError::NotTls { address },
+        Some(TlsError::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::NoCipherSuitesInCommon
+            | PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::NoSignatureSchemesInCommon
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled,
+        )) => ConnectError::Incompatible { address },
+        Some(TlsError::AlertReceived(
+            AlertDescription::HandshakeFailure
+            | AlertDescription::ProtocolVersion
+            | AlertDescription::InsufficientSecurity,
+        )) => ConnectError::Incompatible { address },
+        Some(TlsError::AlertReceived(alert)) => ConnectError::Alert { address, alert: *alert },
+        _ => ConnectError::Handshake { address, source },
+    }
+}
+
+/// `TLSv1_3` as people and other tools write it.
+fn version_words(version: &str) -> String {
+    version.replace('_', ".")
+}
