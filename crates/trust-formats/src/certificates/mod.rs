@@ -5,9 +5,16 @@
 //! a block or as a reject with its line and the reason, and one bad block never costs a good one.
 
 mod binary;
+mod body;
 mod der;
+mod marker;
+mod other;
 mod pem;
+mod sink;
 mod text;
+mod trusted;
+
+use sink::Sink;
 
 /// What a file may hold before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +54,7 @@ pub struct Block {
 /// Something that is not an anchor, with its place and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// Line of the BEGIN marker, from 1.
+    /// Line of the BEGIN marker, from 1; 1 for a file without lines.
     pub line: u32,
     /// The reason as a stable code.
     pub reason: Reason,
@@ -137,83 +144,30 @@ impl Default for Limits {
 /// Takes time linear in `bytes`, whatever they are.
 #[must_use]
 pub fn scan(bytes: &[u8], limits: &Limits) -> Scan {
-    let mut scan = Scan::new();
+    let mut sink = Sink::new(limits);
     if bytes.len() > limits.max_bytes {
-        scan.reject(
-            1,
-            Reason::TooLarge,
-            format!(
-                "the file has {} bytes, the limit is {}: split it, or raise max-bytes in [sources]",
-                bytes.len(),
-                limits.max_bytes
-            ),
+        let detail = format!(
+            "the file has {} bytes, the limit is {}: split it, or raise max-bytes in [sources]",
+            bytes.len(),
+            limits.max_bytes
         );
-    } else if der::looks_binary(bytes) {
-        binary::scan(bytes, 1, limits, &mut scan);
-    } else {
-        let text = text::decode(bytes, &mut scan);
-        pem::scan(&text, limits, &mut scan);
+        sink.reject(1, Reason::TooLarge, detail);
+    } else if !der::looks_binary(bytes) {
+        pem::scan(&text::decode(bytes, &mut sink), &mut sink);
+    } else if let Some(rest) = binary::scan(bytes, 1, &mut sink) {
+        after_der(rest, &mut sink);
     }
-    scan.rejects.sort_by_key(|reject| reject.line);
-    scan.notes.sort_unstable();
-    scan.notes.dedup();
-    scan
+    sink.finish()
 }
 
-impl Scan {
-    fn new() -> Self {
-        Self {
-            encoding: Encoding::Unknown,
-            blocks: Vec::new(),
-            rejects: Vec::new(),
-            notes: Vec::new(),
-            ends_inside_block: false,
-        }
-    }
-
-    fn reject(&mut self, line: u32, reason: Reason, detail: impl Into<String>) {
-        self.rejects.push(Reject { line, reason, detail: detail.into() });
-    }
-
-    /// Notes a conversion; kept short, for a file may give cause for one at every line.
-    fn note(&mut self, note: Note) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
-        }
-    }
-
-    /// Takes a certificate, or says why not. `false` once the file has more than the limit.
-    fn take(&mut self, der: &[u8], line: u32, limits: &Limits) -> bool {
-        if self.blocks.len() >= limits.max_certificates {
-            self.reject(
-                line,
-                Reason::TooMany,
-                format!(
-                    "the limit is {} certificates in one file: this and all after it were not taken; raise \
-                     max-certificates in [sources]",
-                    limits.max_certificates
-                ),
-            );
-            return false;
-        }
-        if der.len() > limits.max_certificate_bytes {
-            let detail = format!(
-                "the certificate has {} bytes, the limit is {}",
-                der.len(),
-                limits.max_certificate_bytes
-            );
-            self.reject(line, Reason::TooLarge, detail);
-            return true;
-        }
-        match der::exact(der) {
-            Ok(()) => {
-                // Fewer than `max_certificates`, which fits.
-                let position = u32::try_from(self.blocks.len() + 1).unwrap_or(u32::MAX);
-                self.blocks.push(Block { der: der.to_vec(), line, position });
-            }
-            Err(detail) => self.reject(line, Reason::NotX509, detail),
-        }
-        true
+/// What follows the DER values of a file: nothing, PEM that was appended, or what nobody can name.
+fn after_der(rest: &[u8], sink: &mut Sink<'_>) {
+    let text = text::decode(rest, sink);
+    if marker::next(&text, 0).is_some() {
+        pem::scan(&text, sink);
+    } else if !rest.trim_ascii().is_empty() {
+        let detail = format!("{} bytes follow the last certificate", rest.len());
+        sink.reject(1, Reason::NotX509, detail);
     }
 }
 

@@ -1,57 +1,36 @@
 //! Text to blocks: the lenient reader of RFC 7468 that accounts for every marker.
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::memmem;
 
-use super::der::{self, CONTEXT_0, SEQUENCE};
-use super::{Encoding, Limits, Note, Reason, Scan, binary};
+use super::body::Decoder;
+use super::marker::{self, Kind, Marker};
+use super::sink::Sink;
+use super::{Encoding, Note, Reason, binary, der, other, trusted};
 
-const DASHES: &[u8] = b"-----";
-const BEGIN: &[u8] = b"-----BEGIN ";
-const END: &[u8] = b"-----END ";
-/// Longer than any label that is in use; what is longer is prose with dashes.
-const MAX_LABEL: usize = 64;
-
-/// OpenSSL takes missing padding and stray bits after the last byte, so files with them are about.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-/// serverAuth, 1.3.6.1.5.5.7.3.1.
-const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
-/// anyExtendedKeyUsage, 2.5.29.37.0.
-const ANY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
+/// Labels that say "certificate"; a BEGIN of one may meet the END of another.
+const CERTIFICATES: [&[u8]; 3] = [b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"];
+/// What writers put over PKCS#7 (RFC 7468 §8 and §9, and older ones).
+const PKCS7: [&[u8]; 4] = [b"PKCS7", b"CMS", b"PKCS #7 SIGNED DATA", b"CERTIFICATE CHAIN"];
 
 /// Reads all blocks of a text.
-pub(super) fn scan(text: &[u8], limits: &Limits, scan: &mut Scan) {
-    let mut reader = Reader { text, at: 0, line: 1, counted: 0, base64: Vec::new(), der: Vec::new() };
-    let mut any = false;
-    while let Some(marker) = reader.next_marker() {
-        reader.gap(marker.start, scan, any);
-        any = true;
-        let more = match marker.kind {
-            Kind::Begin => reader.block(&marker, limits, scan),
-            Kind::End => {
-                let line = reader.line_at(marker.start);
-                scan.reject(line, Reason::StrayEnd, "an END marker without a BEGIN marker before it: the block's beginning is missing");
-                reader.at = marker.end;
-                true
-            }
-        };
+pub(super) fn scan(text: &[u8], sink: &mut Sink<'_>) {
+    if marker::next(text, 0).is_none() {
+        return other::scan(text, sink);
+    }
+    let has_cr = memchr::memchr(b'\r', text).is_some();
+    let mut reader =
+        Reader { text, at: 0, line: 1, counted: 0, after_end: false, has_cr, decoder: Decoder::default() };
+    while let Some(marker) = marker::next(text, reader.at) {
+        let more = reader.gap(marker.start, sink)
+            && match marker.kind {
+                Kind::Begin => reader.block(&marker, sink),
+                Kind::End => reader.stray_end(&marker, sink),
+            };
         if !more {
             return;
         }
     }
-    if any {
-        reader.tail(scan);
-    } else {
-        without_markers(text, limits, scan);
-    }
+    reader.tail(sink);
 }
 
 struct Reader<'a> {
@@ -61,292 +40,206 @@ struct Reader<'a> {
     /// The line that `counted` is on.
     line: u32,
     counted: usize,
-    /// Buffers that every block uses again.
-    base64: Vec<u8>,
-    der: Vec<u8>,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Begin,
-    End,
-}
-
-struct Marker<'a> {
-    kind: Kind,
-    start: usize,
-    /// Behind the closing dashes, or behind the opening ones where those are missing.
-    end: usize,
-    /// `None` where the closing dashes are missing.
-    label: Option<&'a [u8]>,
+    /// An END marker is what `at` is behind.
+    after_end: bool,
+    has_cr: bool,
+    decoder: Decoder,
 }
 
 impl<'a> Reader<'a> {
-    /// The next marker from `at` on, wherever in a line it stands.
-    fn next_marker(&self) -> Option<Marker<'a>> {
-        self.marker_from(self.at)
-    }
-
-    fn marker_from(&self, from: usize) -> Option<Marker<'a>> {
-        let mut from = from;
-        loop {
-            let start = from + memmem::find(&self.text[from..], DASHES)?;
-            let rest = &self.text[start..];
-            let kind = if rest.starts_with(BEGIN) {
-                Kind::Begin
-            } else if rest.starts_with(END) {
-                Kind::End
-            } else {
-                // One dash on: of a longer row the last five may open a marker.
-                from = start + 1;
-                continue;
-            };
-            let opening = match kind {
-                Kind::Begin => BEGIN.len(),
-                Kind::End => END.len(),
-            };
-            let window = &rest[opening..rest.len().min(opening + MAX_LABEL + DASHES.len())];
-            let line_end = memchr::memchr2(b'\n', b'\r', window).unwrap_or(window.len());
-            let label = memmem::find(&window[..line_end], DASHES).map(|length| &window[..length]);
-            // Dashes that open the next marker close nothing; ten in a row do both.
-            let closed = |label: &&[u8]| {
-                let closing = &rest[opening + label.len()..];
-                let row = closing.iter().take_while(|byte| **byte == b'-').count();
-                let last = &closing[row - DASHES.len()..];
-                let opens = last.starts_with(BEGIN) || last.starts_with(END);
-                !label.is_empty() && (!opens || row >= 2 * DASHES.len())
-            };
-            let label = label.filter(closed);
-            let end = start + opening + label.map_or(0, |label| label.len() + DASHES.len());
-            return Some(Marker { kind, start, end, label });
-        }
-    }
-
     /// The line of a place that is not before the last one asked for.
     fn line_at(&mut self, place: usize) -> u32 {
         let between = &self.text[self.counted..place];
-        let mut ends = 0;
-        for at in memchr::memchr2_iter(b'\n', b'\r', between) {
+        let mut ends = memchr::memchr_iter(b'\n', between).count();
+        if self.has_cr {
             // CR LF is one end, counted at its LF; a CR alone is one as well.
-            let next = self.text.get(self.counted + at + 1);
-            if between[at] == b'\n' || next != Some(&b'\n') {
-                ends += 1;
-            }
+            let lone = |at: &usize| self.text.get(self.counted + at + 1) != Some(&b'\n');
+            ends += memchr::memchr_iter(b'\r', between).filter(lone).count();
         }
-        self.line = self.line.saturating_add(ends);
+        self.line = self.line.saturating_add(u32::try_from(ends).unwrap_or(u32::MAX));
         self.counted = place;
         self.line
     }
 
-    /// Looks at what stands between two blocks.
-    fn gap(&self, start: usize, scan: &mut Scan, after_block: bool) {
-        let gap = &self.text[self.at..start];
-        if after_block && !gap.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-            scan.note(Note::GluedBlocks);
+    /// Accounts for what stands before the next marker, or behind the last. `false` to stop.
+    fn gap(&mut self, end: usize, sink: &mut Sink<'_>) -> bool {
+        let gap = &self.text[self.at..end];
+        if self.after_end && end < self.text.len() && memchr::memchr2(b'\n', b'\r', gap).is_none() {
+            sink.note(Note::GluedBlocks);
         }
-        note_gap(gap, scan);
+        // A DER file that was concatenated with PEM.
+        let start = gap.trim_ascii_start();
+        if !der::looks_binary(start) {
+            note_gap(gap, sink);
+            return true;
+        }
+        let line = self.line_at(end - start.len());
+        let Some(rest) = binary::scan(start, line, sink) else { return false };
+        note_gap(rest, sink);
+        true
     }
 
     /// What follows the last block.
-    fn tail(&self, scan: &mut Scan) {
-        note_gap(&self.text[self.at..], scan);
-        if !scan.ends_inside_block && !matches!(self.text.last(), Some(b'\n' | b'\r')) {
-            scan.note(Note::NoFinalNewline);
+    fn tail(&mut self, sink: &mut Sink<'_>) {
+        let rest = &self.text[self.at..];
+        if !self.gap(self.text.len(), sink) {
+            return;
         }
+        sink.scan.ends_inside_block |= marker::is_cut_in_opening(rest);
+        let is_text = !der::looks_binary(rest.trim_ascii_start());
+        let ended = matches!(self.text.last(), Some(b'\n' | b'\r'));
+        if is_text && !ended && !sink.scan.ends_inside_block {
+            sink.note(Note::NoFinalNewline);
+        }
+    }
+
+    fn stray_end(&mut self, end: &Marker<'a>, sink: &mut Sink<'_>) -> bool {
+        let line = self.line_at(end.start);
+        self.at = end.end;
+        self.after_end = true;
+        let detail = "an END marker without a BEGIN marker before it: the beginning of its block is missing";
+        sink.reject(line, Reason::StrayEnd, detail);
+        true
     }
 
     /// Reads the block that `begin` opens. `false` to stop.
-    fn block(&mut self, begin: &Marker<'a>, limits: &Limits, scan: &mut Scan) -> bool {
-        scan.encoding = if scan.encoding == Encoding::Unknown { Encoding::Pem } else { scan.encoding };
+    fn block(&mut self, begin: &Marker<'a>, sink: &mut Sink<'_>) -> bool {
+        sink.encoding(Encoding::Pem);
         let line = self.line_at(begin.start);
         self.at = begin.end;
+        self.after_end = false;
         let Some(label) = begin.label else {
-            let cut = self.text[begin.end..].iter().all(|byte| !matches!(byte, b'\n' | b'\r'));
-            scan.ends_inside_block |= cut;
-            scan.reject(line, Reason::Truncated, "the BEGIN marker has no closing dashes");
+            sink.scan.ends_inside_block |= begin.cut;
+            sink.reject(line, Reason::Truncated, "the BEGIN marker has no closing dashes");
             return true;
         };
-        let next = self.next_marker();
-        let body_end = match &next {
-            Some(Marker { kind: Kind::End, start, end, label: Some(_) }) => {
-                self.at = *end;
-                *start
+        let next = marker::next(self.text, begin.end);
+        if let Some(Marker { kind: Kind::End, start, end, label: Some(end_label), .. }) = next {
+            self.at = end;
+            self.after_end = true;
+            if belong_together(label, end_label) {
+                return self.whole(label, &self.text[begin.end..start], line, sink);
             }
-            // Another BEGIN, an END that is cut off, or the end of the file.
-            other => {
-                let what = match other {
-                    Some(Marker { kind: Kind::Begin, .. }) => "another block begins before this one's END marker",
-                    Some(_) => "its END marker is cut off",
-                    None => "the file ends before its END marker",
-                };
-                if let Some(Marker { kind: Kind::End, end, .. }) = other {
-                    self.at = *end;
-                }
-                if other.is_none() {
-                    self.at = self.text.len();
-                }
-                let at_end = other.as_ref().is_none_or(|marker| matches!(marker.kind, Kind::End))
-                    && self.marker_from(self.at).is_none();
-                scan.ends_inside_block |= at_end;
-                let is_key = memmem::find(label, b"PRIVATE KEY").is_some();
-                let reason = if is_key { Reason::PrivateKey } else { Reason::Truncated };
-                scan.reject(line, reason, truncated_detail(label, is_key, what));
+            refuse_cut(label, end_label, "its END marker has another label", line, sink);
+            return true;
+        }
+        let what = match next {
+            Some(Marker { kind: Kind::Begin, start, .. }) => {
+                self.at = start;
+                "another block begins before its END marker"
+            }
+            Some(end) => {
+                self.at = end.end;
+                sink.scan.ends_inside_block |= end.cut;
+                "its END marker is cut off"
+            }
+            None => {
+                self.at = self.text.len();
+                sink.scan.ends_inside_block = true;
+                "the file ends before its END marker"
+            }
+        };
+        refuse_cut(label, b"", what, line, sink);
+        true
+    }
+
+    /// Takes a block that has both its markers.
+    fn whole(&mut self, label: &[u8], body: &[u8], line: u32, sink: &mut Sink<'_>) -> bool {
+        let is_pkcs7 = PKCS7.contains(&label);
+        if is_key(label) {
+            let what = format!("a private key ({})", printable(label));
+            sink.reject(line, Reason::PrivateKey, binary::key_detail(&what));
+            return true;
+        }
+        if !is_pkcs7 && !CERTIFICATES.contains(&label) {
+            let detail = format!("a block {} is not a certificate and is passed over", printable(label));
+            sink.reject(line, Reason::OtherLabel, detail);
+            return true;
+        }
+        let bytes = match self.decoder.decode(body) {
+            Ok(bytes) => bytes,
+            Err(_) if is_commented_out(body) => {
+                sink.reject(line, Reason::OtherLabel, "the block is commented out and is passed over");
+                return true;
+            }
+            Err(detail) => {
+                sink.reject(line, Reason::BadBase64, detail);
                 return true;
             }
         };
-        let body = &self.text[begin.end..body_end];
-        self.labelled(label, body, line, limits, scan)
-    }
-
-    fn labelled(&mut self, label: &[u8], body: &[u8], line: u32, limits: &Limits, scan: &mut Scan) -> bool {
-        match label {
-            b"CERTIFICATE" => {}
-            b"X509 CERTIFICATE" => scan.note(Note::X509Label),
-            b"TRUSTED CERTIFICATE" => scan.note(Note::TrustedLabel),
-            b"PKCS7" | b"CMS" | b"PKCS #7 SIGNED DATA" | b"CERTIFICATE CHAIN" => {}
-            _ if memmem::find(label, b"PRIVATE KEY").is_some() => {
-                let what = format!("a private key ({})", printable(label));
-                scan.reject(line, Reason::PrivateKey, binary::key_detail(&what));
-                return true;
-            }
-            _ => {
-                let detail = format!("a block {} is not a certificate and is passed over", printable(label));
-                scan.reject(line, Reason::OtherLabel, detail);
-                return true;
-            }
-        }
-        if let Err(detail) = self.decode(body) {
-            scan.reject(line, Reason::BadBase64, detail);
-            return true;
+        if is_pkcs7 {
+            sink.scan.encoding = Encoding::Pkcs7;
+            return binary::pkcs7(bytes, line, sink);
         }
         match label {
-            b"TRUSTED CERTIFICATE" => trusted(&self.der, line, limits, scan),
-            b"CERTIFICATE" | b"X509 CERTIFICATE" => scan.take(&self.der, line, limits),
-            _ => {
-                scan.encoding = Encoding::Pkcs7;
-                binary::pkcs7(&self.der, line, limits, scan)
+            b"TRUSTED CERTIFICATE" => {
+                sink.note(Note::TrustedLabel);
+                return trusted::take(bytes, line, sink);
             }
-        }
-    }
-
-    /// The bytes that a body encodes, into `self.der`.
-    fn decode(&mut self, body: &[u8]) -> Result<(), String> {
-        self.base64.clear();
-        for part in without_headers(body).split(|byte| byte.is_ascii_whitespace()) {
-            self.base64.extend_from_slice(part);
-        }
-        self.der.clear();
-        BASE64.decode_vec(&self.base64, &mut self.der).map_err(|error| {
-            let what = match error {
-                base64::DecodeError::InvalidByte(..) => "has a character that is not base64",
-                base64::DecodeError::InvalidLength(_) => "has a character too few or too many",
-                base64::DecodeError::InvalidLastSymbol(..) | base64::DecodeError::InvalidPadding => {
-                    "ends wrongly"
-                }
-            };
-            format!("the text between the markers {what}: it was damaged on the way; copy it again")
-        })
-    }
-}
-
-/// Drops the headers of RFC 1421 §4.6 (`Proc-Type: …`), which end at the first empty line.
-fn without_headers(body: &[u8]) -> &[u8] {
-    if memchr::memchr(b':', body).is_none() {
-        return body;
-    }
-    let ends = [b"\n\n".as_slice(), b"\r\n\r\n", b"\r\r"];
-    let end = ends.iter().filter_map(|end| memmem::find(body, end).map(|at| at + end.len())).min();
-    end.map_or(body, |end| &body[end..])
-}
-
-/// Takes OpenSSL's own form: a certificate, then
-/// `CertAux { trust SEQUENCE OF OID OPTIONAL, reject [0] IMPLICIT SEQUENCE OF OID OPTIONAL, … } OPTIONAL`. What it was
-/// not meant for is respected.
-fn trusted(bytes: &[u8], line: u32, limits: &Limits, scan: &mut Scan) -> bool {
-    let Some(certificate) = der::element(bytes) else { return scan.take(bytes, line, limits) };
-    let (der, auxiliary) = bytes.split_at(certificate.total);
-    let settings = der::element(auxiliary).map(|settings| settings.content).unwrap_or_default();
-    let mut refused = false;
-    for (index, field) in der::children(settings).enumerate() {
-        let meant = || der::children(field.content).any(|oid| oid.content == SERVER_AUTH || oid.content == ANY_USAGE);
-        match field.tag {
-            SEQUENCE if index == 0 => refused |= !meant(),
-            CONTEXT_0 => refused |= meant(),
+            b"X509 CERTIFICATE" => sink.note(Note::X509Label),
             _ => {}
         }
-    }
-    if refused {
-        let detail = "its owner's settings do not trust it for TLS servers (`openssl x509 -text` shows them under Trusted and \
-                      Rejected Uses); put it here as a plain CERTIFICATE if it should be";
-        scan.reject(line, Reason::Distrusted, detail);
-        return true;
-    }
-    scan.take(der, line, limits)
-}
-
-/// A text without a marker: nothing at all, the base64 of something without its markers, or something else.
-fn without_markers(text: &[u8], limits: &Limits, scan: &mut Scan) {
-    let meaning = |byte: &u8| !byte.is_ascii_whitespace() && *byte != 0;
-    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
-    if lines.all(|line| line.iter().find(|byte| meaning(byte)).is_none_or(|first| *first == b'#')) {
-        return;
-    }
-    let bare: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if let Ok(bytes) = BASE64.decode(&bare)
-        && der::element(&bytes).is_some_and(|value| value.tag == SEQUENCE)
-    {
-        binary::scan(&bytes, 1, limits, scan);
-        return;
-    }
-    scan.reject(1, Reason::NoCertificate, format!("there is no certificate in it: {}", guess(text)));
-}
-
-/// What a text looks like, for its owner to recognise. Nothing of it is repeated.
-fn guess(text: &[u8]) -> &'static str {
-    const ENOUGH: usize = 1024;
-    let start: Vec<u8> = text[..text.len().min(ENOUGH)].to_ascii_lowercase();
-    let has = |needle: &[u8]| memmem::find(&start, needle).is_some();
-    if has(b"<html") || has(b"<!doctype html") {
-        "it looks like an HTML page, perhaps an error page that was saved in place of the file"
-    } else if has(b"<?xml") {
-        "it looks like XML"
-    } else if start.trim_ascii_start().starts_with(b"{") {
-        "it looks like JSON"
-    } else if has(b"ssh-rsa ") || has(b"ssh-ed25519 ") || has(b"ecdsa-sha2-") {
-        "it looks like an SSH key"
-    } else {
-        "it is neither PEM, DER nor PKCS#7"
-    }
-}
-
-fn note_gap(gap: &[u8], scan: &mut Scan) {
-    let odd = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
-    if !scan.notes.contains(&Note::ControlBytes) && gap.iter().any(odd) {
-        scan.note(Note::ControlBytes);
-    }
-    if !scan.notes.contains(&Note::ProseBetweenBlocks) {
-        let mut lines = gap.split(|byte| matches!(byte, b'\n' | b'\r'));
-        let prose = |line: &[u8]| {
-            let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
-            !line.is_empty() && line[0] != b'#' && line[0] != 0
-        };
-        if lines.any(prose) {
-            scan.note(Note::ProseBetweenBlocks);
+        // `certutil -encode` writes CERTIFICATE over whatever it is given.
+        match binary::kind(bytes) {
+            binary::Kind::Certificate | binary::Kind::Other => sink.take(bytes, line),
+            binary::Kind::Pkcs7 => binary::pkcs7(bytes, line, sink),
+            key => {
+                binary::refuse_key(key, line, sink);
+                true
+            }
         }
     }
 }
 
-fn truncated_detail(label: &[u8], is_key: bool, what: &str) -> String {
-    let key = if is_key {
-        "; it is a private key, which does not belong here, and nothing of it was kept"
+fn is_key(label: &[u8]) -> bool {
+    memmem::find(label, b"PRIVATE KEY").is_some()
+}
+
+fn belong_together(begin: &[u8], end: &[u8]) -> bool {
+    begin == end || [begin, end].iter().all(|label| CERTIFICATES.contains(label))
+}
+
+/// Refuses a block without its own end, which may still hold a key.
+fn refuse_cut(begin: &[u8], end: &[u8], what: &str, line: u32, sink: &mut Sink<'_>) {
+    let cut = format!("the block {} is cut off: {what}", printable(begin));
+    if is_key(begin) || is_key(end) {
+        let detail = format!(
+            "{cut}. It has a private key or a part of one, which does not belong into a file of certificates; nothing of \
+             it was kept. Remove it, and think about who could read it"
+        );
+        sink.reject(line, Reason::PrivateKey, detail);
     } else {
-        ""
+        sink.reject(line, Reason::Truncated, format!("{cut}. Copy the file again"));
+    }
+}
+
+/// Whether the END marker stands behind a `#`: what is before it on its line is the end of the body.
+fn is_commented_out(body: &[u8]) -> bool {
+    let line = memchr::memrchr2(b'\n', b'\r', body).map_or(&[][..], |end| &body[end + 1..]);
+    line.trim_ascii_start().starts_with(b"#")
+}
+
+/// Says what is in a gap that readers other than this one may stumble over.
+fn note_gap(gap: &[u8], sink: &mut Sink<'_>) {
+    let odd = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    if gap.iter().any(odd) {
+        sink.note(Note::ControlBytes);
+    }
+    let prose = |line: &[u8]| {
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        !line.is_empty() && line[0] != b'#' && line[0] != 0
     };
-    format!("the block {} is cut off: {what}{key}. Copy the file again", printable(label))
+    if gap.split(|byte| matches!(byte, b'\n' | b'\r')).any(prose) {
+        sink.note(Note::ProseBetweenBlocks);
+    }
 }
 
 /// A label for a message: it is part of the file, so no more than a label's characters are repeated.
 fn printable(label: &[u8]) -> String {
     let plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b' ' | b'#');
-    if label.iter().all(plain) { String::from_utf8_lossy(label).into_owned() } else { "with an odd label".to_owned() }
+    if label.iter().all(plain) {
+        String::from_utf8_lossy(label).into_owned()
+    } else {
+        "with an odd label".to_owned()
+    }
 }
