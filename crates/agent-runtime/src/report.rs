@@ -210,7 +210,7 @@ fn anchor_report(index: usize, anchor: &Anchor, now: Timestamp) -> AnchorReport 
     };
     let may_issue = facts.as_ref().is_some_and(Facts::may_issue);
     AnchorReport {
-        index: index as u64,
+        number: index as u64,
         fingerprint: certificate.fingerprint().to_string(),
         subject: certificate.subject().to_owned(),
         issuer: facts.map(|facts| facts.issuer.to_string()).unwrap_or_default(),

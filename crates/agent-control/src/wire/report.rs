@@ -92,7 +92,7 @@ pub struct AnchorsReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
 pub struct AnchorReport {
     /// Its place in the order of trial, from 1.
-    pub index: u64,
+    pub number: u64,
     /// SHA-256 of its DER.
     pub fingerprint: String,
     /// Subject; may be empty.

@@ -37,7 +37,7 @@ fn each_method_answers() {
             })
             .await;
         assert_eq!(sources, json!({"parameters":{"sources":{"sources":[],"warnings":[]}}}));
-        assert_eq!(anchors["parameters"]["anchors"]["anchors"][0]["index"], 1);
+        assert_eq!(anchors["parameters"]["anchors"]["anchors"][0]["number"], 1);
         let ask = agent_control::Ask { force: false, dry_run: true };
         assert_eq!(report, json!({"parameters":{"report": regen(1, ask)}}));
     });

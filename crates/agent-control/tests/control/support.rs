@@ -203,7 +203,7 @@ pub(crate) fn regen(generation: u64, ask: Ask) -> RegenReport {
 
 pub(crate) fn anchor(index: usize) -> AnchorReport {
     AnchorReport {
-        index: index as u64,
+        number: index as u64,
         fingerprint: format!("{index:064x}"),
         subject: "CN=Root".to_owned(),
         issuer: "CN=Root".to_owned(),

@@ -167,33 +167,45 @@ fn anchor_problems(findings: &Findings<'_>) -> Vec<Problem> {
     let merged = bundle::merge(&findings.state.sources, &findings.settings.distrusted);
     let soon = findings.now.checked_add(EXPIRY_NOTICE).unwrap_or(Timestamp::MAX);
     let mut problems = Vec::new();
+    let mut expired = Vec::new();
     for (index, anchor) in merged.anchors.iter().enumerate() {
         let certificate = &anchor.certificate;
-        let name = format!("anchor {} \"{}\"", index + 1, certificate.subject());
-        let place = anchor.places.first().map_or_else(String::new, |place| {
-            format!("it comes from {} line {}.", place.source, place.line)
-        });
         let end = certificate.not_after();
-        let (code, severity, title) = match certificate.validity_at(findings.now) {
-            // An old one beside its successor harms nobody.
-            Validity::Expired => ("anchor-expired", Severity::Info, format!("{name} expired on {end}")),
-            Validity::Valid if end < soon => {
-                ("anchor-expires", Severity::Warning, format!("{name} expires on {end}"))
-            }
+        match certificate.validity_at(findings.now) {
+            Validity::Expired => expired.push(index + 1),
+            Validity::Valid if end < soon => problems.push(problem(
+                "anchor-expires",
+                Severity::Warning,
+                format!("anchor {} \"{}\" expires on {end}", index + 1, certificate.subject()),
+                anchor.places.first().map_or_else(String::new, |place| {
+                    format!("it comes from {} line {}.", place.source, place.line)
+                }),
+                vec!["have the certificate that will replace it sent out now, before the server switches".to_owned()],
+            )),
             // One that is not yet valid was sent out before its time on purpose; the list of anchors says so.
-            Validity::Valid | Validity::NotYetValid => continue,
-        };
-        problems.push(problem(
-            code,
-            severity,
-            title,
-            place,
-            vec![
-                "have the certificate that will replace it sent out now, before the server switches".to_owned(),
-            ],
-        ));
+            Validity::Valid | Validity::NotYetValid => {}
+        }
     }
+    problems.extend(expired_anchors(&expired));
     problems
+}
+
+/// One for all of them: an old anchor beside its successor harms nobody.
+fn expired_anchors(numbers: &[usize]) -> Option<Problem> {
+    /// More would only push what matters off the screen.
+    const NAMED: usize = 8;
+    let (first, more) = numbers.split_at(numbers.len().min(NAMED));
+    let list = first.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let rest = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    (!numbers.is_empty()).then(|| {
+        problem(
+            "anchor-expired",
+            Severity::Info,
+            format!("{} of the anchors expired: {list}{rest}", numbers.len()),
+            "they verify nothing any more; they do no harm, and may be taken out of their sources.".to_owned(),
+            vec!["agentctl anchors list".to_owned()],
+        )
+    })
 }
 
 fn server_problem(server: &ServerStatus) -> Option<Problem> {

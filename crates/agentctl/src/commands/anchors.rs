@@ -51,7 +51,7 @@ struct Detailed {
 
 /// The anchor by its number, or by the beginning of its fingerprint.
 fn find<'a>(report: &'a AnchorsReport, wanted: &str) -> Result<&'a AnchorReport, Error> {
-    let by_number = wanted.parse::<u64>().ok().and_then(|n| report.anchors.iter().find(|anchor| anchor.index == n));
+    let by_number = wanted.parse::<u64>().ok().and_then(|n| report.anchors.iter().find(|anchor| anchor.number == n));
     if let Some(anchor) = by_number {
         return Ok(anchor);
     }
@@ -92,7 +92,7 @@ fn render_list(report: &AnchorsReport, now: Timestamp, out: &mut dyn Write) -> i
         writeln!(
             out,
             "{:>4}  {:<8}  {:<5}  {}  {}",
-            anchor.index,
+            anchor.number,
             &anchor.fingerprint[..anchor.fingerprint.len().min(8)],
             anchor.kind,
             expiry(anchor, now),
@@ -122,7 +122,7 @@ fn render_one(detailed: &Detailed, now: Timestamp, out: &mut dyn Write) -> io::R
         status => styled(BAD, status),
     };
     let rest = anchor.not_after.parse().map_or_else(|_| String::new(), |end| relative(end, now));
-    writeln!(out, "{}", styled(BOLD, format!("anchor {}: {}", anchor.index, anchor.subject)))?;
+    writeln!(out, "{}", styled(BOLD, format!("anchor {}: {}", anchor.number, anchor.subject)))?;
     writeln!(out, "  fingerprint  {}", anchor.fingerprint)?;
     writeln!(out, "  subject      {}", anchor.subject)?;
     writeln!(out, "  issuer       {}{}", anchor.issuer, if facts.self_signed { " (itself)" } else { "" })?;
