@@ -186,11 +186,7 @@ impl Endpoint {
 
 fn limits(settings: &agent_config::Settings) -> Limits {
     let sources = &settings.sources;
-    Limits {
-        max_bytes: sources.max_bytes,
-        max_certificates: sources.max_certificates,
-        ..Limits::default()
-    }
+    Limits { max_bytes: sources.max_bytes, max_certificates: sources.max_certificates, ..Limits::default() }
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {

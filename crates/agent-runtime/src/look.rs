@@ -223,7 +223,8 @@ impl Looking<'_> {
 
     /// A name that is not UTF-8 can be written neither in the state nor in JSON.
     fn spellable(&mut self, files: Vec<PathBuf>) -> Vec<PathBuf> {
-        let (spellable, other): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| path.to_str().is_some());
+        let (spellable, other): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| path.to_str().is_some());
         self.warnings.extend(other.iter().map(|path| Warning {
             code: "file-name",
             message: format!("{} is ignored: its name is not UTF-8. Rename it", path.display()),

@@ -45,11 +45,8 @@ pub fn regenerate(
                     next.extend(engine.handle(now(), Event::Carried(carried)));
                 }
                 Action::Answer { outcome, .. } => {
-                    let state = if ask.dry_run {
-                        Arc::clone(&outcome.plan.next)
-                    } else {
-                        Arc::clone(engine.state())
-                    };
+                    let state =
+                        if ask.dry_run { Arc::clone(&outcome.plan.next) } else { Arc::clone(engine.state()) };
                     return Once { outcome, state, warning };
                 }
                 Action::Report(_) | Action::WakeIn(_) => {}

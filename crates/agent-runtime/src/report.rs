@@ -57,7 +57,8 @@ pub fn sources(state: &StoreState, said: &[policy::Warning], live: Live<'_>) -> 
 #[must_use]
 pub fn anchors(state: &StoreState, settings: &Settings, now: Timestamp) -> AnchorsReport {
     let merged = bundle::merge(&state.sources, &settings.distrusted);
-    let anchors = merged.anchors.iter().enumerate().map(|(index, anchor)| anchor_report(index + 1, anchor, now));
+    let anchors =
+        merged.anchors.iter().enumerate().map(|(index, anchor)| anchor_report(index + 1, anchor, now));
     AnchorsReport { generation: state.generation, anchors: anchors.collect() }
 }
 
@@ -149,11 +150,7 @@ pub fn warnings(said: &[policy::Warning]) -> Vec<Warning> {
 /// A failure on the wire.
 #[must_use]
 pub fn fault(failure: &Failure) -> Fault {
-    Fault {
-        code: failure.code.clone(),
-        message: failure.message.clone(),
-        remedy: failure.remedy.clone(),
-    }
+    Fault { code: failure.code.clone(), message: failure.message.clone(), remedy: failure.remedy.clone() }
 }
 
 fn held(state: &StoreState) -> Option<Held> {

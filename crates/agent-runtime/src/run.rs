@@ -188,8 +188,9 @@ impl Runner {
             }
             Action::Carry { bundle, state } => {
                 let endpoint = self.endpoint.clone();
-                self.job =
-                    Some(tokio::task::spawn_blocking(move || Done::Carried(endpoint.carry(bundle.as_ref(), &state))));
+                self.job = Some(tokio::task::spawn_blocking(move || {
+                    Done::Carried(endpoint.carry(bundle.as_ref(), &state))
+                }));
             }
             Action::Answer { id, outcome } => {
                 if let Some(reply) = self.replies.remove(&id) {
@@ -273,7 +274,8 @@ impl Runner {
 fn parse_what_changed(look: &Look, known: &StoreState) {
     for (id, reading) in &look.observation.sources {
         if let trust_core::source::Reading::Read { snapshot, .. } = reading {
-            let same = known.sources.iter().any(|state| state.id == *id && state.sha256 == Some(snapshot.sha256()));
+            let same =
+                known.sources.iter().any(|state| state.id == *id && state.sha256 == Some(snapshot.sha256()));
             if !same {
                 let _parsed = snapshot.content();
             }
@@ -303,6 +305,6 @@ async fn until(wake: Option<Instant>) {
 /// Up to a tenth more, so that a fleet started at once does not look at once for ever. The clock's own fraction is
 /// random enough for that.
 fn jittered(pause: Duration, now: jiff::Timestamp) -> Duration {
-    let thousandths = u32::try_from(now.subsec_microsecond().unsigned_abs() % 100).unwrap_or(0);
+    let thousandths = now.subsec_microsecond().unsigned_abs() % 100;
     pause + pause * thousandths / 1000
 }

@@ -147,7 +147,11 @@ impl Servers {
             .iter()
             .map(|server| {
                 let unknown = ServerStatus::unknown(server);
-                known.iter().find(|old| old.name == unknown.name && old.url == unknown.url).cloned().unwrap_or(unknown)
+                known
+                    .iter()
+                    .find(|old| old.name == unknown.name && old.url == unknown.url)
+                    .cloned()
+                    .unwrap_or(unknown)
             })
             .collect();
         self.settings = settings.clone();
@@ -229,7 +233,8 @@ impl Servers {
                 let verify_peer = request.verify_peer;
                 let verify_host = request.verify_host;
                 let outcome = connect(Arc::clone(&set), &target, request, limit).await;
-                attempts.push(outcome.map(|outcome| attempt(&outcome, &set, verify_peer && verify_host, now)));
+                attempts
+                    .push(outcome.map(|outcome| attempt(&outcome, &set, verify_peer && verify_host, now)));
             }
             attempts
         })
@@ -243,7 +248,10 @@ fn attempt(outcome: &Outcome, set: &AnchorSet, all_verified: bool, now: Timestam
         lock,
         reason,
         error: (!verdict.accepted).then(|| verdict.detail.clone()),
-        anchor: verdict.anchor.and_then(|index| set.get(index)).map(|anchor| anchor.fingerprint().to_string()),
+        anchor: verdict
+            .anchor
+            .and_then(|index| set.get(index))
+            .map(|anchor| anchor.fingerprint().to_string()),
     }
 }
 

@@ -92,7 +92,8 @@ impl StateStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Io { path, source }),
         };
-        let damaged = |error: &serde_json::Error| StateError::Damaged { path: path.clone(), line: error.line() };
+        let damaged =
+            |error: &serde_json::Error| StateError::Damaged { path: path.clone(), line: error.line() };
         let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
         if versioned.v > VERSION {
             return Err(StateError::Newer { path, found: versioned.v });
@@ -138,7 +139,8 @@ impl StateStore {
             publish(files, &path, snapshot.as_bytes(), 0o600)?;
         }
         let record = Record::of(VERSION, state, name.clone());
-        let mut json = serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
+        let mut json =
+            serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
         json.push(b'\n');
         publish(files, &self.file(), &json, 0o600)?;
         self.remove_other_snapshots(&path);

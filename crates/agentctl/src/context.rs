@@ -56,7 +56,7 @@ impl Context {
     ///
     /// # Errors
     /// Where the system gives no descriptors or threads.
-    pub(crate) fn runtime(&self) -> Result<Runtime, Error> {
+    pub(crate) fn runtime() -> Result<Runtime, Error> {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -84,7 +84,7 @@ impl Context {
         remote: impl AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
         local: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let runtime = self.runtime()?;
+        let runtime = Self::runtime()?;
         let answer = runtime.block_on(async {
             match self.daemon().await? {
                 Some(mut client) => remote(&mut client).await.map(Some).map_err(|error| client_error(&error)),
@@ -107,10 +107,11 @@ impl Context {
     ///
     /// # Errors
     /// Exit code 7 where somebody has it, 4 where it may not be taken.
-    pub(crate) fn lock(&self, endpoint: &Endpoint) -> Result<Lock, Error> {
+    pub(crate) fn lock(endpoint: &Endpoint) -> Result<Lock, Error> {
         endpoint.open().map_err(|error| match &error {
-            OpenError::Lock(LockError::Held { .. }) => Error::new(Exit::Conflict, &error)
-                .hint("wait for it to end, or ask the daemon: is its control socket where the configuration says?"),
+            OpenError::Lock(LockError::Held { .. }) => Error::new(Exit::Conflict, &error).hint(
+                "wait for it to end, or ask the daemon: is its control socket where the configuration says?",
+            ),
             OpenError::Lock(LockError::Io { source, .. }) | OpenError::Directory { source, .. } => {
                 of_io(source, &error)
             }
@@ -126,12 +127,12 @@ impl Context {
         endpoint.may_read_state().map_err(|error| {
             of_io(&error, &format!("cannot read {}: {error}", endpoint.paths().state.display()))
         })?;
-        Ok(once::regenerate(&endpoint, &self.settings, &*self.clock, self.ask(force, true)))
+        Ok(once::regenerate(&endpoint, &self.settings, &*self.clock, Self::ask(force, true)))
     }
 
     /// Somebody's wish, as this process's user.
     #[must_use]
-    pub(crate) fn ask(&self, force: bool, dry_run: bool) -> Ask {
+    pub(crate) fn ask(force: bool, dry_run: bool) -> Ask {
         let uid = rustix::process::getuid().as_raw();
         Ask { id: 0, force, dry_run, by: Trigger::Operator { uid } }
     }

@@ -57,6 +57,8 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Anchors(anchors) => commands::anchors::run(&context, anchors),
         Command::Connect(connect) => commands::connect::run(&context, connect),
         Command::Watch => commands::watch::run(&context),
-        Command::Completions { .. } | Command::Man | Command::Lint { .. } | Command::Verify(_) => Ok(Exit::Done),
+        Command::Completions { .. } | Command::Man | Command::Lint { .. } | Command::Verify(_) => {
+            Ok(Exit::Done)
+        }
     }
 }

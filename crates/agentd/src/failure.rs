@@ -46,7 +46,9 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let code = match &error {
             OpenError::Lock(LockError::Held { .. }) => Self::CONFLICT,
-            OpenError::Lock(LockError::Io { source, .. }) | OpenError::Directory { source, .. } => Self::code_of(source),
+            OpenError::Lock(LockError::Io { source, .. }) | OpenError::Directory { source, .. } => {
+                Self::code_of(source)
+            }
         };
         Self::new(code, error)
     }

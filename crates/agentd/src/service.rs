@@ -56,8 +56,9 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let endpoint = Endpoint::new(settings, source.root.as_deref());
         let lock = endpoint.open()?;
-        let signals = Signals::register()
-            .map_err(|error| Failure::new(Failure::FAILED, format_args!("cannot register signals: {error}")))?;
+        let signals = Signals::register().map_err(|error| {
+            Failure::new(Failure::FAILED, format_args!("cannot register signals: {error}"))
+        })?;
         // Room for everyone who can be connected at once.
         let (commands, inbox) = mpsc::channel(64);
         let (outcomes, reported) = broadcast::channel(64);
@@ -101,7 +102,12 @@ impl Service {
 }
 
 /// Starts the first regeneration, says READY, then turns signals into commands until one says stop.
-async fn steer(mut signals: Signals, source: Source, commands: mpsc::Sender<Command>, stop: watch::Sender<bool>) {
+async fn steer(
+    mut signals: Signals,
+    source: Source,
+    commands: mpsc::Sender<Command>,
+    stop: watch::Sender<bool>,
+) {
     let (reply, mut first) = oneshot::channel();
     regenerate(&commands, Trigger::Start, Some(reply)).await;
     let mut ready = false;
@@ -128,7 +134,11 @@ async fn steer(mut signals: Signals, source: Source, commands: mpsc::Sender<Comm
     let _gone = stop.send(true);
 }
 
-async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger, reply: Option<oneshot::Sender<Arc<Outcome>>>) {
+async fn regenerate(
+    commands: &mpsc::Sender<Command>,
+    by: Trigger,
+    reply: Option<oneshot::Sender<Arc<Outcome>>>,
+) {
     // The loop ends only after us.
     let _gone = commands.send(Command::Regenerate { force: false, dry_run: false, by, reply }).await;
 }
@@ -182,7 +192,10 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
 fn bind(socket: &Path) -> Result<Listener, Failure> {
     if let Some(directory) = socket.parent() {
         fs::create_dir_all(directory).map_err(|error| {
-            Failure::new(Failure::code_of(&error), format_args!("cannot make {}: {error}", directory.display()))
+            Failure::new(
+                Failure::code_of(&error),
+                format_args!("cannot make {}: {error}", directory.display()),
+            )
         })?;
     }
     agent_control::bind(socket, 0o660, None).map_err(|error| Failure::new(Failure::FAILED, error))

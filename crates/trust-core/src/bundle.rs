@@ -104,7 +104,8 @@ fn render_anchor(text: &mut String, number: usize, anchor: &Anchor) {
     push_comment(text, subject);
     text.push('\n');
     for (index, place) in anchor.places.iter().enumerate() {
-        let _ = write!(text, "# {} {} ", if index == 0 { "from:" } else { "also:" }, place.source.kind.code());
+        let _ =
+            write!(text, "# {} {} ", if index == 0 { "from:" } else { "also:" }, place.source.kind.code());
         push_comment(text, &place.source.path.to_string_lossy());
         let _ = writeln!(text, " line {}", place.line);
     }

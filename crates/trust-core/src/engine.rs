@@ -296,7 +296,8 @@ impl Engine {
         };
         self.last_look = Some(now.wall);
         // A file written a moment ago may be written again within one tick of its time stamps: look once more.
-        let fresh = seen.sources.iter().any(|(_, reading)| matches!(reading, Reading::Read { fresh: true, .. }));
+        let fresh =
+            seen.sources.iter().any(|(_, reading)| matches!(reading, Reading::Read { fresh: true, .. }));
         self.watch_degraded = seen.watch_degraded;
         self.sight(now, &seen);
         let mut plan = self.plan(now, &batch, seen);
@@ -305,7 +306,7 @@ impl Engine {
             plan.step = Step::Save;
         }
         if batch.dry_run || plan.step == Step::Nothing {
-            return self.finish(now, batch, plan, false);
+            return self.finish(now, &batch, plan, false);
         }
         let (bundle, plan) = take_bundle(plan);
         let state = Arc::clone(&plan.next);
@@ -374,10 +375,10 @@ impl Engine {
         };
         self.failures = if self.last_failure.is_some() { self.failures.saturating_add(1) } else { 0 };
         let changed = published && matches!(plan.step, Step::Publish(_));
-        self.finish(now, batch, plan, changed)
+        self.finish(now, &batch, plan, changed)
     }
 
-    fn finish(&mut self, now: Now, batch: Batch, plan: Plan, changed: bool) -> Vec<Action> {
+    fn finish(&mut self, now: Now, batch: &Batch, plan: Plan, changed: bool) -> Vec<Action> {
         let acted = !batch.dry_run && plan.step != Step::Nothing;
         if !acted && !batch.dry_run {
             // What failed before is not wanted any more.

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
+use x509_parser::asn1_rs::Tag;
+use x509_parser::extensions::{
+    AuthorityKeyIdentifier, ExtendedKeyUsage as ParsedUsage, GeneralName, ParsedExtension, X509Extension,
+};
 use x509_parser::oid_registry;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -11,8 +14,10 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 use crate::certificate::{Certificate, NotX509, display_name};
 use crate::fingerprint::Fingerprint;
 
+mod constraints;
 mod name;
 
+pub use constraints::NameConstraints;
 pub use name::CanonicalName;
 
 /// The facts of one certificate.
@@ -38,6 +43,8 @@ pub struct Facts {
     pub subject_key_id: Option<Box<[u8]>>,
     /// Key identifier of the authority key identifier (§4.2.1.1).
     pub authority_key_id: Option<Box<[u8]>>,
+    /// Issuer and serial number of the authority key identifier: which certificate of the issuer's it means.
+    pub authority_certificate: Option<Box<AuthorityCertificate>>,
     /// Basic constraints (§4.2.1.9), where there are any.
     pub basic_constraints: Option<BasicConstraints>,
     /// Key usage bits (§4.2.1.3), where there are any.
@@ -48,8 +55,12 @@ pub struct Facts {
     pub dns_names: Vec<Box<str>>,
     /// IP addresses of it.
     pub ip_addresses: Vec<IpAddr>,
-    /// Name constraints (§4.2.1.10) that limit DNS names or addresses.
-    pub constrains_hosts: bool,
+    /// It has an alternative DNS name or address, readable or not: then the common name does not count.
+    pub has_alternative_host: bool,
+    /// How many alternative names it has of other kinds.
+    pub other_names: u32,
+    /// Name constraints (§4.2.1.10), where there are any.
+    pub name_constraints: Option<Box<NameConstraints>>,
     /// Critical extensions that are not understood (§4.2), as dotted OIDs.
     pub unknown_critical: Vec<Box<str>>,
     /// An extension stands there twice (§4.2 forbids it), or one that matters cannot be read.
@@ -82,13 +93,25 @@ pub struct KeyUsage {
     pub cert_sign: bool,
 }
 
-/// Extended key usage as far as TLS servers go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Extended key usage.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtendedKeyUsage {
-    /// serverAuth is named.
+    /// serverAuth is named, or one of its predecessors of the export control years, which old certificates have and
+    /// OpenSSL takes.
     pub server_auth: bool,
-    /// anyExtendedKeyUsage is named.
+    /// anyExtendedKeyUsage is named. It does not stand for serverAuth: neither OpenSSL nor webpki lets it.
     pub any: bool,
+    /// All of them: by name where it is well known, else as a dotted OID.
+    pub purposes: Box<[Box<str>]>,
+}
+
+/// The certificate that an authority key identifier means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityCertificate {
+    /// Its issuer, where it is said.
+    pub issuer: Option<CanonicalName>,
+    /// Its serial number, where it is said.
+    pub serial: Option<Box<[u8]>>,
 }
 
 /// A public key.
@@ -142,12 +165,15 @@ impl Facts {
             common_name: last_common_name(subject),
             subject_key_id: None,
             authority_key_id: None,
+            authority_certificate: None,
             basic_constraints: None,
             key_usage: None,
             extended_key_usage: None,
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
-            constrains_hosts: false,
+            has_alternative_host: false,
+            other_names: 0,
+            name_constraints: None,
             unknown_critical: Vec::new(),
             malformed_extensions: false,
             key: key(parsed.public_key()),
@@ -166,9 +192,7 @@ impl Facts {
     fn take_in(&mut self, extension: &X509Extension<'_>) {
         match extension.parsed_extension() {
             ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(id.0.into()),
-            ParsedExtension::AuthorityKeyIdentifier(id) => {
-                self.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.into());
-            }
+            ParsedExtension::AuthorityKeyIdentifier(id) => self.take_in_authority(id),
             ParsedExtension::BasicConstraints(basic) => {
                 self.basic_constraints =
                     Some(BasicConstraints { ca: basic.ca, path_length: basic.path_len_constraint });
@@ -180,43 +204,66 @@ impl Facts {
                     cert_sign: usage.key_cert_sign(),
                 });
             }
-            ParsedExtension::ExtendedKeyUsage(usage) => {
-                self.extended_key_usage =
-                    Some(ExtendedKeyUsage { server_auth: usage.server_auth, any: usage.any });
-            }
+            ParsedExtension::ExtendedKeyUsage(usage) => self.extended_key_usage = Some(purposes(usage)),
             ParsedExtension::SubjectAlternativeName(names) => self.take_in_names(&names.general_names),
             ParsedExtension::NameConstraints(constraints) => {
-                let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
-                self.constrains_hosts = subtrees.into_iter().flatten().flatten().any(|subtree| {
-                    matches!(subtree.base, GeneralName::DNSName(_) | GeneralName::IPAddress(_))
-                });
+                self.name_constraints = Some(Box::new(NameConstraints::of(constraints)));
             }
-            ParsedExtension::ParseError { .. } => self.malformed_extensions = true,
-            ParsedExtension::UnsupportedExtension { .. } | ParsedExtension::Unparsed if extension.critical => {
-                self.unknown_critical.push(extension.oid.to_id_string().into());
-            }
+            ParsedExtension::ParseError { .. } => self.malformed_extensions |= is_decisive(extension),
             _ => {}
+        }
+        if extension.critical && !is_understood(extension) {
+            self.unknown_critical.push(extension.oid.to_id_string().into());
+        }
+    }
+
+    fn take_in_authority(&mut self, id: &AuthorityKeyIdentifier<'_>) {
+        self.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.into());
+        let issuer = id.authority_cert_issuer.iter().flatten().find_map(|name| match name {
+            GeneralName::DirectoryName(name) => Some(CanonicalName::of(name)),
+            _ => None,
+        });
+        let serial: Option<Box<[u8]>> = id.authority_cert_serial.map(Into::into);
+        if issuer.is_some() || serial.is_some() {
+            self.authority_certificate = Some(Box::new(AuthorityCertificate { issuer, serial }));
         }
     }
 
     fn take_in_names(&mut self, names: &[GeneralName<'_>]) {
+        const DNS_NAME: u32 = 2;
+        const IP_ADDRESS: u32 = 7;
         for name in names {
             match name {
                 GeneralName::DNSName(name) => self.dns_names.push((*name).into()),
                 GeneralName::IPAddress(bytes) => self.ip_addresses.extend(ip_address(bytes)),
-                _ => {}
+                GeneralName::Invalid(Tag(DNS_NAME | IP_ADDRESS), _) => {}
+                _ => {
+                    self.other_names = self.other_names.saturating_add(1);
+                    continue;
+                }
             }
+            self.has_alternative_host = true;
         }
+    }
+
+    /// Whether the authority key identifier says that `issuer` is not who signed it (§4.2.1.1): another key, or another
+    /// certificate of the same name. OpenSSL holds an issuer against all three parts.
+    #[must_use]
+    pub fn rules_out(&self, issuer: &Self) -> bool {
+        let key = match (&self.authority_key_id, &issuer.subject_key_id) {
+            (Some(wanted), Some(has)) => wanted != has,
+            _ => false,
+        };
+        key || self.authority_certificate.as_ref().is_some_and(|wanted| {
+            wanted.serial.as_ref().is_some_and(|serial| !same_number(serial, &issuer.serial))
+                || wanted.issuer.as_ref().is_some_and(|name| *name != issuer.issuer_name)
+        })
     }
 
     /// Subject and issuer are the same name, and no key identifier says otherwise.
     #[must_use]
     pub fn names_itself(&self) -> bool {
-        self.subject_name == self.issuer_name
-            && match (&self.authority_key_id, &self.subject_key_id) {
-                (Some(authority), Some(subject)) => authority == subject,
-                _ => true,
-            }
+        self.subject_name == self.issuer_name && !self.rules_out(self)
     }
 
     /// Basic constraints say that it is a CA.
@@ -225,12 +272,17 @@ impl Facts {
         self.basic_constraints.is_some_and(|basic| basic.ca)
     }
 
-    /// It may verify others: a CA whose key usage allows it, or a self-signed certificate of version 1, which has no way
-    /// to say so (OpenSSL takes these as CAs).
+    /// It may verify others: a CA whose key usage allows it. What is older than basic constraints is taken as OpenSSL
+    /// takes it: a self-signed certificate of version 1, which has no way to say so, and one of version 3 that has no
+    /// basic constraints but a key usage for signing certificates.
     #[must_use]
     pub fn may_issue(&self) -> bool {
-        let usage = self.key_usage.is_none_or(|usage| usage.cert_sign);
-        (self.is_ca() && usage) || (self.version == 1 && self.names_itself())
+        let allowed = self.key_usage.is_none_or(|usage| usage.cert_sign);
+        match self.basic_constraints {
+            Some(basic) => basic.ca && allowed,
+            None if self.version == 1 => self.names_itself(),
+            None => self.key_usage.is_some_and(|usage| usage.cert_sign),
+        }
     }
 
     /// Serial number, lower-case hex.
@@ -316,8 +368,74 @@ fn curve(spki: &SubjectPublicKeyInfo<'_>) -> &'static str {
     }
 }
 
+/// The extensions that decide over trust: where one of these cannot be read, nothing can be said of the certificate.
+fn is_decisive(extension: &X509Extension<'_>) -> bool {
+    let decisive = [
+        oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS,
+        oid_registry::OID_X509_EXT_KEY_USAGE,
+        oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE,
+        oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
+        oid_registry::OID_X509_EXT_NAME_CONSTRAINTS,
+        oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
+        oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
+    ];
+    extension.critical || decisive.contains(&extension.oid)
+}
+
+/// The extensions that may be critical: those that are looked at, and those of certificate policies, which are evaluated
+/// only where somebody asks for a policy (§6.1.1 c). OpenSSL's list is the same as far as it concerns servers.
+fn is_understood(extension: &X509Extension<'_>) -> bool {
+    let policies = [
+        oid_registry::OID_X509_EXT_CERTIFICATE_POLICIES,
+        oid_registry::OID_X509_EXT_POLICY_MAPPINGS,
+        oid_registry::OID_X509_EXT_POLICY_CONSTRAINTS,
+        oid_registry::OID_X509_EXT_INHIBIT_ANY_POLICY,
+        oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
+        oid_registry::OID_X509_EXT_CERT_TYPE,
+    ];
+    policies.contains(&extension.oid)
+        || matches!(
+            extension.parsed_extension(),
+            ParsedExtension::SubjectKeyIdentifier(_)
+                | ParsedExtension::AuthorityKeyIdentifier(_)
+                | ParsedExtension::BasicConstraints(_)
+                | ParsedExtension::KeyUsage(_)
+                | ParsedExtension::ExtendedKeyUsage(_)
+                | ParsedExtension::SubjectAlternativeName(_)
+                | ParsedExtension::NameConstraints(_)
+        )
+}
+
+fn purposes(usage: &ParsedUsage<'_>) -> ExtendedKeyUsage {
+    // Server Gated Cryptography, Netscape's and Microsoft's.
+    const STEP_UP: [&str; 2] = ["2.16.840.1.113730.4.1", "1.3.6.1.4.1.311.10.3.3"];
+    let named = [
+        (usage.server_auth, "serverAuth"),
+        (usage.client_auth, "clientAuth"),
+        (usage.code_signing, "codeSigning"),
+        (usage.email_protection, "emailProtection"),
+        (usage.time_stamping, "timeStamping"),
+        (usage.ocsp_signing, "OCSPSigning"),
+        (usage.any, "any"),
+    ];
+    let others: Vec<String> = usage.other.iter().map(|oid| oid.to_id_string()).collect();
+    let step_up = others.iter().any(|oid| STEP_UP.contains(&oid.as_str()));
+    let names = named.iter().filter(|(is_named, _)| *is_named).map(|(_, name)| (*name).into());
+    ExtendedKeyUsage {
+        server_auth: usage.server_auth || step_up,
+        any: usage.any,
+        purposes: names.chain(others.into_iter().map(String::into_boxed_str)).collect(),
+    }
+}
+
+/// Whether two big-endian integers are the same number; some encoders drop or add the leading zero.
+fn same_number(one: &[u8], other: &[u8]) -> bool {
+    let significant = |number: &[u8]| number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+    one[significant(one)..] == other[significant(other)..]
+}
+
 fn last_common_name(name: &X509Name<'_>) -> Option<Box<str>> {
-    name.iter_common_name().last()?.as_str().ok().map(Into::into)
+    name::text_of(name.iter_common_name().last()?).map(Into::into)
 }
 
 fn ip_address(bytes: &[u8]) -> Option<IpAddr> {

@@ -120,7 +120,11 @@ mod tests {
             .join(":");
         let windows = format!("\u{200e}{}", colons.replace(':', " "));
         for spelling in [plain.clone(), colons, windows, format!("sha256:{plain}"), format!("  {plain}\n")] {
-            assert_eq!(spelling.parse::<Fingerprint>().map(|f| f.to_string()), Ok(plain.clone()), "{spelling}");
+            assert_eq!(
+                spelling.parse::<Fingerprint>().map(|f| f.to_string()),
+                Ok(plain.clone()),
+                "{spelling}"
+            );
         }
     }
 

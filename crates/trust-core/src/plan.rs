@@ -174,7 +174,8 @@ pub fn plan(
         }
     }
     let settling = held.is_none() && sources.iter().any(|source| !source.kept.is_empty() || !source.named);
-    let anchors: Vec<Fingerprint> = merged.anchors.iter().map(|anchor| anchor.certificate.fingerprint()).collect();
+    let anchors: Vec<Fingerprint> =
+        merged.anchors.iter().map(|anchor| anchor.certificate.fingerprint()).collect();
     let (added, removed) = diff(last.bundle.as_ref().map_or(&[], |bundle| &bundle.anchors), &anchors);
     let mut next = StoreState {
         generation: last.generation,
@@ -256,10 +257,8 @@ fn next_sources(
     quiet: &dyn Fn(&SourceId, &Reading) -> bool,
 ) -> Vec<SourceState> {
     let known = |id: &SourceId| last.sources.iter().find(|state| state.id == *id);
-    let mut sources: Vec<SourceState> = seen
-        .iter()
-        .map(|(id, reading)| next_source(known(id), id, reading, quiet(id, reading)))
-        .collect();
+    let mut sources: Vec<SourceState> =
+        seen.iter().map(|(id, reading)| next_source(known(id), id, reading, quiet(id, reading))).collect();
     let named: HashSet<&SourceId> = seen.iter().map(|(id, _)| id).collect();
     for state in &last.sources {
         let empty = state.content.found.is_empty();
@@ -309,8 +308,12 @@ fn next_source(last: Option<&SourceState>, id: &SourceId, reading: &Reading, qui
 /// else behind what the file holds now.
 fn keep_lost(state: &mut SourceState, in_use: &Content) {
     let own: HashSet<Fingerprint> = fingerprints(&state.content.found).collect();
-    let lost: Vec<Found> =
-        in_use.found.iter().filter(|found| !own.contains(&found.certificate.fingerprint())).cloned().collect();
+    let lost: Vec<Found> = in_use
+        .found
+        .iter()
+        .filter(|found| !own.contains(&found.certificate.fingerprint()))
+        .cloned()
+        .collect();
     if lost.is_empty() {
         return;
     }

@@ -86,7 +86,12 @@ pub fn settle(last: &[PolicyState], readings: Vec<PolicyReading>) -> (Vec<Policy
                 };
                 warnings.push(Warning {
                     code: "policy-unreadable",
-                    message: format!("policy {}: {}; {use_of_it}. {}", path.display(), failure.message, failure.remedy),
+                    message: format!(
+                        "policy {}: {}; {use_of_it}. {}",
+                        path.display(),
+                        failure.message,
+                        failure.remedy
+                    ),
                 });
                 states.extend(known.map(|state| PolicyState { failure: Some(failure), ..state.clone() }));
             }
@@ -189,8 +194,11 @@ fn superseded(states: &[PolicyState], warnings: &mut Vec<Warning>) -> Vec<usize>
             newest.insert(guid, index);
             continue;
         };
-        let (winner, loser) =
-            if state.policy.version >= states[rival].policy.version { (index, rival) } else { (rival, index) };
+        let (winner, loser) = if state.policy.version >= states[rival].policy.version {
+            (index, rival)
+        } else {
+            (rival, index)
+        };
         newest.insert(guid, winner);
         superseded.push(loser);
         warnings.push(Warning {
@@ -238,7 +246,8 @@ mod tests {
 
     #[test]
     fn sources_come_in_file_order_each_info_before_its_directory() {
-        let a = Policy { curl_ssl: vec![naming("/a.pem", "/a.d"), naming("/a.pem", "")], ..Policy::default() };
+        let a =
+            Policy { curl_ssl: vec![naming("/a.pem", "/a.d"), naming("/a.pem", "")], ..Policy::default() };
         let b = Policy { curl_ssl: vec![naming("/b.pem", "/a.d")], ..Policy::default() };
         assert_eq!(paths(&combine(&[state("1", a), state("2", b)])), ["/a.pem", "/a.d", "/b.pem"]);
     }
@@ -290,8 +299,11 @@ mod tests {
     #[test]
     fn an_unreadable_policy_keeps_its_last_version() {
         let known = state("1", Policy { curl_ssl: vec![naming("/a.pem", "")], ..Policy::default() });
-        let failure =
-            Failure { code: "xml".into(), message: "line 3: cut off".into(), remedy: "Send it again.".into() };
+        let failure = Failure {
+            code: "xml".into(),
+            message: "line 3: cut off".into(),
+            remedy: "Send it again.".into(),
+        };
         let reading = |name: &str| PolicyReading {
             path: PathBuf::from(format!("/p/{name}.xml")),
             outcome: Err(failure.clone()),

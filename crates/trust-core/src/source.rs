@@ -108,7 +108,13 @@ impl Content {
         }
         // A stable sort: rejects of one line stay as found.
         rejects.sort_by_key(|reject| reject.line);
-        Self { found, encoding: scan.encoding, rejects, notes: scan.notes, incomplete: scan.ends_inside_block }
+        Self {
+            found,
+            encoding: scan.encoding,
+            rejects,
+            notes: scan.notes,
+            incomplete: scan.ends_inside_block,
+        }
     }
 }
 

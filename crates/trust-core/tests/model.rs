@@ -4,6 +4,8 @@
 //! The disk, the clock and time are values here, so 10,000 lives take seconds. The model knows anchors as letters and
 //! sources as lists of letters; it shares no code with the engine.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test that cannot do its part ends the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -81,7 +83,10 @@ enum Step {
     PolicyBroken(bool),
     Hint,
     Wait(Duration),
-    Ask { force: bool, dry_run: bool },
+    Ask {
+        force: bool,
+        dry_run: bool,
+    },
     Distrust(usize, bool),
     EditBundle,
     DeleteBundle,
@@ -277,7 +282,8 @@ impl Model {
                 Place::PolicyB => self.names.1,
             })
             .collect();
-        let current = |place: Place| if named.contains(&place) { &world.files[&place] } else { &File::Missing };
+        let current =
+            |place: Place| if named.contains(&place) { &world.files[&place] } else { &File::Missing };
         let known: BTreeSet<Place> = named.iter().chain(self.in_use.keys()).copied().collect();
         self.since.retain(|place, _| known.contains(place));
         for place in &known {
@@ -514,7 +520,8 @@ impl Life {
 }
 
 fn lives(count: u32, steps: std::ops::Range<usize>) {
-    let config = Config { cases: count, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
+    let config =
+        Config { cases: count, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, b"agentd: the store is what it is.");
     TestRunner::new_with_rng(config, rng)
         .run(&prop::collection::vec(step(), steps), |steps| {

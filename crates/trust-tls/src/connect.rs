@@ -172,7 +172,10 @@ pub async fn connect(
         (Ok(stream), Some(captured)) => {
             let (_, session) = stream.get_ref();
             Ok(Outcome {
-                tls_version: session.protocol_version().and_then(|version| version.as_str()).map(version_words),
+                tls_version: session
+                    .protocol_version()
+                    .and_then(|version| version.as_str())
+                    .map(version_words),
                 cipher_suite: session
                     .negotiated_cipher_suite()
                     .and_then(|suite| suite.suite().as_str())
@@ -221,7 +224,8 @@ async fn shake_hands(
     target: &Target,
     verifier: Arc<ChainVerifier>,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let invalid = |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+    let invalid =
+        |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
     let config = client_config(verifier).map_err(|error| invalid(&error))?;
     let bare = target.host.strip_suffix('.').unwrap_or(&target.host).to_owned();
     let name = ServerName::try_from(bare).map_err(|error| invalid(&error))?;

@@ -70,7 +70,10 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
         None => !pattern.contains('*') && pattern.eq_ignore_ascii_case(name),
         Some(parent) => {
             let Some((label, rest)) = name.split_once('.') else { return false };
-            !label.is_empty() && parent.contains('.') && !parent.contains('*') && parent.eq_ignore_ascii_case(rest)
+            !label.is_empty()
+                && parent.contains('.')
+                && !parent.contains('*')
+                && parent.eq_ignore_ascii_case(rest)
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::presented::{Presented, PresentedCertificate};
 
 mod raw;
 
-pub(crate) use raw::{split_spki, spki_of};
+pub(crate) use raw::{spki_of, split_spki};
 
 /// What providers of this field still take; OpenSSL's security level 2 draws the same line.
 const MIN_RSA_BITS: usize = 2048;
@@ -103,8 +103,10 @@ fn build_as(
         subject_public_key_info: Der::from_slice(raw::content(&spki).ok_or(Code::Malformed)?),
         name_constraints,
     };
-    let leaf = EndEntityCert::try_from(&presented.leaf.der).map_err(|error| code_of(&error, anchor, presented))?;
-    let intermediates: Vec<CertificateDer<'_>> = presented.others.iter().map(|other| other.der.clone()).collect();
+    let leaf =
+        EndEntityCert::try_from(&presented.leaf.der).map_err(|error| code_of(&error, anchor, presented))?;
+    let intermediates: Vec<CertificateDer<'_>> =
+        presented.others.iter().map(|other| other.der.clone()).collect();
     let limit = anchor.facts.basic_constraints.and_then(|basic| basic.path_length);
     let path_length = |path: &VerifiedPath<'_>| {
         let count = path.intermediate_certificates().filter(|cert| cert.subject() != cert.issuer()).count();

@@ -5,15 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, PeerMisbehaved, SignatureScheme, version,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, PeerMisbehaved,
+    SignatureScheme, version,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::anchors::AnchorSet;
 use crate::code::Code;
-use crate::path::{split_spki, spki_of};
+use crate::path::{spki_of, split_spki};
 use crate::presented::Presented;
 use crate::verdict::{Request, Verdict};
 use crate::walk::verify;
@@ -72,7 +75,10 @@ impl ChainVerifier {
 
     fn is_version_1(&self) -> bool {
         let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        captured.as_ref().and_then(|captured| captured.presented.leaf.facts.as_ref()).is_some_and(|facts| facts.version == 1)
+        captured
+            .as_ref()
+            .and_then(|captured| captured.presented.leaf.facts.as_ref())
+            .is_some_and(|facts| facts.version == 1)
     }
 }
 
@@ -88,7 +94,8 @@ impl ServerCertVerifier for ChainVerifier {
         let chain: Vec<&[u8]> = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref).collect();
         let presented = Presented::new(&chain).ok_or(Error::NoCertificatesPresented)?;
         let verdict = verify(&self.set, &presented, &self.request);
-        let result = if verdict.accepted { Ok(ServerCertVerified::assertion()) } else { Err(alert(verdict.code)) };
+        let result =
+            if verdict.accepted { Ok(ServerCertVerified::assertion()) } else { Err(alert(verdict.code)) };
         *self.captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(Captured { presented, verdict });
         result
     }
@@ -113,7 +120,11 @@ impl ServerCertVerifier for ChainVerifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         if self.is_version_1() {
             // RSA PKCS#1 is for TLS 1.2 alone (RFC 8446 §4.2.3).
-            let pkcs1 = [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PKCS1_SHA384, SignatureScheme::RSA_PKCS1_SHA512];
+            let pkcs1 = [
+                SignatureScheme::RSA_PKCS1_SHA256,
+                SignatureScheme::RSA_PKCS1_SHA384,
+                SignatureScheme::RSA_PKCS1_SHA512,
+            ];
             if pkcs1.contains(&signed.scheme) {
                 return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
             }
@@ -133,7 +144,9 @@ fn alert(code: Code) -> Error {
         Code::Expired => CertificateError::Expired,
         Code::NotYetValid => CertificateError::NotValidYet,
         Code::NameMismatch => CertificateError::NotValidForName,
-        Code::WrongPurpose | Code::IntermediateMayNotIssue | Code::CaAsLeaf => CertificateError::InvalidPurpose,
+        Code::WrongPurpose | Code::IntermediateMayNotIssue | Code::CaAsLeaf => {
+            CertificateError::InvalidPurpose
+        }
         Code::UnknownCriticalExtension => CertificateError::UnhandledCriticalExtension,
         Code::Malformed | Code::Version1 => CertificateError::BadEncoding,
         Code::WeakKey | Code::WeakSignature | Code::UnsupportedAlgorithm => CertificateError::BadSignature,
@@ -166,6 +179,8 @@ pub fn client_config(verifier: Arc<ChainVerifier>) -> Result<ClientConfig, Error
 /// servers drop it.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.kx_groups.retain(|group| matches!(group.name(), NamedGroup::X25519 | NamedGroup::secp256r1 | NamedGroup::secp384r1));
+    provider.kx_groups.retain(|group| {
+        matches!(group.name(), NamedGroup::X25519 | NamedGroup::secp256r1 | NamedGroup::secp384r1)
+    });
     provider
 }

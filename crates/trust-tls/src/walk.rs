@@ -26,7 +26,8 @@ pub fn verify(set: &AnchorSet, presented: &Presented, request: &Request) -> Verd
     } else {
         Some(words::no_path(set, presented, request, &walk.tried))
     };
-    let (code, detail) = refusal.unwrap_or_else(|| (Code::Ok, words::accepted(set, request, walk.found.as_ref())));
+    let (code, detail) =
+        refusal.unwrap_or_else(|| (Code::Ok, words::accepted(set, request, walk.found.as_ref())));
     Verdict {
         accepted: code == Code::Ok,
         code,
@@ -60,7 +61,10 @@ impl Walk {
                 return;
             }
             let result = try_one(set, presented, request, *candidate, &algorithms);
-            self.tried.push(Tried { index: candidate.index, code: result.as_ref().err().copied().unwrap_or(Code::Ok) });
+            self.tried.push(Tried {
+                index: candidate.index,
+                code: result.as_ref().err().copied().unwrap_or(Code::Ok),
+            });
             if let Ok(found) = result {
                 self.found = Some(found);
                 return;

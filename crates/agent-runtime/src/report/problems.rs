@@ -19,8 +19,15 @@ use crate::watch::WatchReport;
 pub const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Codes of `ConnectError`: no verdict about trust.
-const UNREACHABLE: [&str; 7] =
-    ["resolve-failed", "connect-failed", "timeout", "not-tls", "tls-incompatible", "tls-alert", "handshake-failed"];
+const UNREACHABLE: [&str; 7] = [
+    "resolve-failed",
+    "connect-failed",
+    "timeout",
+    "not-tls",
+    "tls-incompatible",
+    "tls-alert",
+    "handshake-failed",
+];
 
 /// What problems are drawn from.
 pub struct Findings<'a> {
@@ -55,7 +62,7 @@ pub fn problems(findings: &Findings<'_>) -> Vec<Problem> {
     problems.extend(anchor_problems(findings));
     problems.extend(findings.servers.iter().filter_map(server_problem));
     problems.extend(findings.watch.and_then(watch_problem));
-    problems.sort_by(|a, b| b.severity.cmp(&a.severity));
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     problems
 }
 
@@ -88,7 +95,8 @@ fn publication_failed(failure: &Failure) -> Problem {
 
 fn store_problem(findings: &Findings<'_>) -> Option<Problem> {
     let state = findings.state;
-    let sources: Vec<String> = state.sources.iter().map(|source| source.id.path.display().to_string()).collect();
+    let sources: Vec<String> =
+        state.sources.iter().map(|source| source.id.path.display().to_string()).collect();
     if let Some(held) = &state.held {
         return Some(problem(
             "store-held",
@@ -105,7 +113,10 @@ fn store_problem(findings: &Findings<'_>) -> Option<Problem> {
             "there is no anchor yet, so no server can be verified".to_owned(),
             format!("none of the sources holds a certificate: {}", sources.join(", ")),
             vec![
-                format!("put the management server's certificate into {}", sources.first().map_or("", String::as_str)),
+                format!(
+                    "put the management server's certificate into {}",
+                    sources.first().map_or("", String::as_str)
+                ),
                 "agentctl regen".to_owned(),
             ],
         ));
@@ -180,7 +191,10 @@ fn anchor_problems(findings: &Findings<'_>) -> Vec<Problem> {
                 anchor.places.first().map_or_else(String::new, |place| {
                     format!("it comes from {} line {}.", place.source, place.line)
                 }),
-                vec!["have the certificate that will replace it sent out now, before the server switches".to_owned()],
+                vec![
+                    "have the certificate that will replace it sent out now, before the server switches"
+                        .to_owned(),
+                ],
             )),
             // One that is not yet valid was sent out before its time on purpose; the list of anchors says so.
             Validity::Valid | Validity::NotYetValid => {}
@@ -202,7 +216,8 @@ fn expired_anchors(numbers: &[usize]) -> Option<Problem> {
             "anchor-expired",
             Severity::Info,
             format!("{} of the anchors expired: {list}{rest}", numbers.len()),
-            "they verify nothing any more; they do no harm, and may be taken out of their sources.".to_owned(),
+            "they verify nothing any more; they do no harm, and may be taken out of their sources."
+                .to_owned(),
             vec!["agentctl anchors list".to_owned()],
         )
     })

@@ -150,7 +150,8 @@ impl BundleRecord {
 impl SourceRecord {
     fn of(state: &SourceState) -> Self {
         let content = &state.content;
-        let anchor = |found: &Found| (found.line, found.position, found.certificate.fingerprint().to_string());
+        let anchor =
+            |found: &Found| (found.line, found.position, found.certificate.fingerprint().to_string());
         Self {
             kind: state.id.kind.code().to_owned(),
             path: state.id.path.clone(),
@@ -235,7 +236,11 @@ impl FailureRecord {
 
 impl RejectRecord {
     fn restore(&self) -> Option<Reject> {
-        Some(Reject { line: self.line, reason: Reason::from_code(&self.reason)?, detail: self.detail.clone() })
+        Some(Reject {
+            line: self.line,
+            reason: Reason::from_code(&self.reason)?,
+            detail: self.detail.clone(),
+        })
     }
 }
 

@@ -51,27 +51,38 @@ struct Detailed {
 
 /// The anchor by its number, or by the beginning of its fingerprint.
 fn find<'a>(report: &'a AnchorsReport, wanted: &str) -> Result<&'a AnchorReport, Error> {
-    let by_number = wanted.parse::<u64>().ok().and_then(|n| report.anchors.iter().find(|anchor| anchor.number == n));
+    let by_number =
+        wanted.parse::<u64>().ok().and_then(|n| report.anchors.iter().find(|anchor| anchor.number == n));
     if let Some(anchor) = by_number {
         return Ok(anchor);
     }
-    let digits = hex_digits(wanted).map_err(|error| Error::new(Exit::Usage, format_args!("{wanted:?}: {error}")))?;
+    let digits =
+        hex_digits(wanted).map_err(|error| Error::new(Exit::Usage, format_args!("{wanted:?}: {error}")))?;
     let prefix: String = digits.iter().filter_map(|digit| char::from_digit(u32::from(*digit), 16)).collect();
     let mut matching = report.anchors.iter().filter(|anchor| anchor.fingerprint.starts_with(&prefix));
     match (matching.next(), matching.next()) {
         (Some(anchor), None) if !prefix.is_empty() => Ok(anchor),
-        (Some(_), Some(_)) => Err(Error::new(Exit::Usage, format_args!("more than one anchor begins with {prefix}"))
-            .hint("give more digits; `agentctl anchors list --json` has them all")),
-        _ => Err(Error::new(Exit::NotFound, format_args!("no anchor {wanted} in the store, which has {}", count(report.anchors.len() as u64, "anchor")))
-            .hint("`agentctl anchors list` shows them")),
+        (Some(_), Some(_)) => {
+            Err(Error::new(Exit::Usage, format_args!("more than one anchor begins with {prefix}"))
+                .hint("give more digits; `agentctl anchors list --json` has them all"))
+        }
+        _ => Err(Error::new(
+            Exit::NotFound,
+            format_args!(
+                "no anchor {wanted} in the store, which has {}",
+                count(report.anchors.len() as u64, "anchor")
+            ),
+        )
+        .hint("`agentctl anchors list` shows them")),
     }
 }
 
 /// Reads the certificate itself out of the bundle, which everybody may read.
 fn detail(context: &Context, anchor: &AnchorReport) -> Result<Detailed, Error> {
     let path = &context.settings.store.merged;
-    let bytes = std::fs::read(path)
-        .map_err(|error| crate::context::of_io(&error, &format!("cannot read {}: {error}", path.display())))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        crate::context::of_io(&error, &format!("cannot read {}: {error}", path.display()))
+    })?;
     let facts = super::lint::read_all(&bytes)
         .into_iter()
         .find(|certificate| certificate.fingerprint().to_string() == anchor.fingerprint)
@@ -87,7 +98,14 @@ fn render_list(report: &AnchorsReport, now: Timestamp, out: &mut dyn Write) -> i
     if report.anchors.is_empty() {
         return writeln!(out, "the store has no anchors; `agentctl status` says why");
     }
-    writeln!(out, "{}", styled(BOLD, format!("{:>4}  {:<8}  {:<5}  {:<10} {:<14}  SUBJECT", "#", "ID", "KIND", "EXPIRES", "")))?;
+    writeln!(
+        out,
+        "{}",
+        styled(
+            BOLD,
+            format!("{:>4}  {:<8}  {:<5}  {:<10} {:<14}  SUBJECT", "#", "ID", "KIND", "EXPIRES", "")
+        )
+    )?;
     for anchor in &report.anchors {
         writeln!(
             out,
@@ -99,7 +117,11 @@ fn render_list(report: &AnchorsReport, now: Timestamp, out: &mut dyn Write) -> i
             anchor.subject,
         )?;
         for place in &anchor.sources {
-            writeln!(out, "      {}", styled(DIM, format!("{} {} line {}", place.kind, place.path, place.line)))?;
+            writeln!(
+                out,
+                "      {}",
+                styled(DIM, format!("{} {} line {}", place.kind, place.path, place.line))
+            )?;
         }
     }
     writeln!(out, "{}, in the order of trial", count(report.anchors.len() as u64, "anchor"))
@@ -130,7 +152,11 @@ fn render_one(detailed: &Detailed, now: Timestamp, out: &mut dyn Write) -> io::R
     writeln!(out, "  serial       {}", facts.serial)?;
     writeln!(out, "  key          {}, SPKI sha256 {}", facts.key, facts.spki_sha256)?;
     writeln!(out, "  signature    {}", facts.signature)?;
-    writeln!(out, "  can verify   {}", if anchor.kind == "ca" { "what it issued, and itself" } else { "itself alone" })?;
+    writeln!(
+        out,
+        "  can verify   {}",
+        if anchor.kind == "ca" { "what it issued, and itself" } else { "itself alone" }
+    )?;
     writeln!(out, "  key id       {}", facts.subject_key_id.as_deref().unwrap_or("none"))?;
     if !facts.names.is_empty() {
         writeln!(out, "  names        {}", facts.names.join(", "))?;

@@ -51,14 +51,16 @@ struct CertificateReport {
 pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Error> {
     let wanted = targets(context, options)?;
     let bundle = options.bundle.as_ref().unwrap_or(&context.settings.store.merged);
-    let set = read_anchors(bundle)
-        .map_err(|error| of_io(&error, &format!("cannot read the anchors in {}: {error}", bundle.display())).hint("`agentctl regen` makes the store"))?;
+    let set = read_anchors(bundle).map_err(|error| {
+        of_io(&error, &format!("cannot read the anchors in {}: {error}", bundle.display()))
+            .hint("`agentctl regen` makes the store")
+    })?;
     let set = Arc::new(set);
     let policy = context.endpoint().look(&StoreState::default()).observation.effective;
     let now = context.clock.now();
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
-    let runtime = context.runtime()?;
+    let runtime = Context::runtime()?;
     for (name, target, server) in wanted {
         let mut request =
             servers::request(&context.settings, &policy, server, &target.host, options.at.unwrap_or(now));
@@ -110,24 +112,31 @@ fn adjust(request: &mut Request, options: &cli::Connect) -> Result<(), Error> {
     Ok(())
 }
 
+/// The words for it, host and port, and the configured server where it is one.
+type Wanted<'a> = (String, Target, Option<&'a Server>);
+
 /// What to connect to: the words for it, host and port, and the configured server where it is one.
-fn targets<'a>(
-    context: &'a Context,
-    options: &cli::Connect,
-) -> Result<Vec<(String, Target, Option<&'a Server>)>, Error> {
+fn targets<'a>(context: &'a Context, options: &cli::Connect) -> Result<Vec<Wanted<'a>>, Error> {
     let configured = &context.settings.servers;
     let Some(wanted) = &options.server else {
         if configured.is_empty() {
             return Err(Error::new(Exit::Usage, "no server is named and none is configured")
                 .hint("agentctl connect https://HOST:PORT, or a [[server]] in the configuration"));
         }
-        return Ok(configured.iter().map(|server| (server.url.to_string(), servers::target(server), Some(server))).collect());
+        return Ok(configured
+            .iter()
+            .map(|server| (server.url.to_string(), servers::target(server), Some(server)))
+            .collect());
     };
     if let Some(server) = configured.iter().find(|server| server.name == *wanted) {
         return Ok(vec![(server.url.to_string(), servers::target(server), Some(server))]);
     }
-    let target = parse_target(wanted)
-        .ok_or_else(|| Error::new(Exit::Usage, format_args!("{wanted:?} is neither a configured server, a https URL nor HOST[:PORT]")))?;
+    let target = parse_target(wanted).ok_or_else(|| {
+        Error::new(
+            Exit::Usage,
+            format_args!("{wanted:?} is neither a configured server, a https URL nor HOST[:PORT]"),
+        )
+    })?;
     let server = configured.iter().find(|server| servers::target(server) == target);
     Ok(vec![(wanted.clone(), target, server)])
 }
@@ -161,7 +170,13 @@ fn parse_target(text: &str) -> Option<Target> {
     }
 }
 
-fn report(name: &str, outcome: &Outcome, set: &AnchorSet, all_verified: bool, at: Timestamp) -> ConnectReport {
+fn report(
+    name: &str,
+    outcome: &Outcome,
+    set: &AnchorSet,
+    all_verified: bool,
+    at: Timestamp,
+) -> ConnectReport {
     let (lock, lock_reason) = lock_state(outcome, set, all_verified, at);
     ConnectReport {
         server: name.to_owned(),
@@ -212,10 +227,16 @@ fn render(
     writeln!(out, "the server sent {}:", count(report.chain.len() as u64, "certificate"))?;
     for certificate in &report.chain {
         let ends = certificate.not_after.as_deref().and_then(|end| end.parse::<Timestamp>().ok());
-        let ends = ends.map_or_else(String::new, |end| format!(", ends {} ({})", day(end), relative(end, at)));
+        let ends =
+            ends.map_or_else(String::new, |end| format!(", ends {} ({})", day(end), relative(end, at)));
         writeln!(out, "  {}  by {}{}", certificate.subject, certificate.issuer, styled(DIM, ends))?;
     }
-    writeln!(out, "{} in {bundle}, {} for this chain:", count(set.len() as u64, "anchor"), count(report.verdict.candidates as u64, "candidate"))?;
+    writeln!(
+        out,
+        "{} in {bundle}, {} for this chain:",
+        count(set.len() as u64, "anchor"),
+        count(report.verdict.candidates as u64, "candidate")
+    )?;
     for tried in &report.verdict.tried {
         let subject = set.get(tried.index).map(|anchor| anchor.subject().to_owned()).unwrap_or_default();
         let (mark, words) = match tried.code {
@@ -226,8 +247,17 @@ fn render(
     }
     let others = set.len() - report.verdict.tried.len().min(set.len());
     if others > 0 {
-        let why = if report.verdict.anchor.is_some() { "not tried: no issuer of this chain, or after the first that verifies" } else { "no issuer of this chain" };
-        writeln!(out, "  {} {others} {} {why}", styled(DIM, "–"), if others == 1 { "other:" } else { "others:" })?;
+        let why = if report.verdict.anchor.is_some() {
+            "not tried: no issuer of this chain, or after the first that verifies"
+        } else {
+            "no issuer of this chain"
+        };
+        writeln!(
+            out,
+            "  {} {others} {} {why}",
+            styled(DIM, "–"),
+            if others == 1 { "other:" } else { "others:" }
+        )?;
     }
     let lock = match report.lock {
         "secure" => styled(GOOD, "secure"),
@@ -249,4 +279,3 @@ fn foresight(outcome: &Outcome, set: &AnchorSet, at: Timestamp, out: &mut dyn Wr
     };
     writeln!(out, "first to end: {what}, on {} ({})", day(end), relative(end, at))
 }
-

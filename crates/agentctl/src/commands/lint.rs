@@ -78,7 +78,10 @@ impl CertificateFacts {
             serial: facts.serial_hex(),
             version: facts.version,
             spki_sha256: facts.spki_sha256.to_string(),
-            subject_key_id: facts.subject_key_id.as_ref().map(|id| id.iter().map(|b| format!("{b:02x}")).collect()),
+            subject_key_id: facts
+                .subject_key_id
+                .as_ref()
+                .map(|id| id.iter().map(|b| format!("{b:02x}")).collect()),
             names: facts.alternative_names(),
         })
     }
@@ -173,7 +176,9 @@ fn hint(note: Note) -> &'static str {
         Note::Utf16 => "UTF-16 text was converted; few other programs read it: save it as UTF-8 or ASCII",
         Note::ForeignLineEnds => "CRLF or CR line ends were converted",
         Note::X509Label => "the old label X509 CERTIFICATE was read as CERTIFICATE",
-        Note::TrustedLabel => "TRUSTED CERTIFICATE is OpenSSL's own form; its purposes were respected and dropped",
+        Note::TrustedLabel => {
+            "TRUSTED CERTIFICATE is OpenSSL's own form; its purposes were respected and dropped"
+        }
         Note::Pkcs7 => "PKCS#7 was unpacked",
         Note::Der => "DER was converted to PEM",
         Note::GluedBlocks => "two blocks were glued together on one line; most programs lose one of them",
@@ -190,7 +195,11 @@ fn render(report: &FileReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
         styled(BOLD, &report.path),
         report.encoding.to_uppercase(),
         count(report.anchors.len() as u64, "anchor"),
-        if report.rejected.is_empty() { String::new() } else { format!(", {} not taken", report.rejected.len()) }
+        if report.rejected.is_empty() {
+            String::new()
+        } else {
+            format!(", {} not taken", report.rejected.len())
+        }
     )?;
     for anchor in &report.anchors {
         let mark = match anchor.status.as_str() {
@@ -206,7 +215,11 @@ fn render(report: &FileReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
             if anchor.facts.self_signed { ", self-signed" } else { "" },
             anchor.facts.key,
             anchor.not_after,
-            if anchor.status == "valid" { relative_of(&anchor.not_after, now) } else { anchor.status.clone() },
+            if anchor.status == "valid" {
+                relative_of(&anchor.not_after, now)
+            } else {
+                anchor.status.clone()
+            },
         )?;
     }
     for reject in &report.rejected {

@@ -28,8 +28,13 @@ fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenRepo
     let once = if dry_run {
         context.dry_run(force)?
     } else {
-        let _lock = context.lock(&endpoint)?;
-        agent_runtime::once::regenerate(&endpoint, &context.settings, &*context.clock, context.ask(force, false))
+        let _lock = Context::lock(&endpoint)?;
+        agent_runtime::once::regenerate(
+            &endpoint,
+            &context.settings,
+            &*context.clock,
+            Context::ask(force, false),
+        )
     };
     if let Some(warning) = &once.warning {
         context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
@@ -51,7 +56,13 @@ fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
             "missing" => styled(DIM, "-"),
             _ => styled(WARN, "!"),
         };
-        writeln!(out, "{mark} {:<9} {}  {}", source.kind, source.path, state_words(&source.state, source.anchors))?;
+        writeln!(
+            out,
+            "{mark} {:<9} {}  {}",
+            source.kind,
+            source.path,
+            state_words(&source.state, source.anchors)
+        )?;
         if let Some(error) = &source.error {
             writeln!(out, "    {}: {}", error.message, error.remedy)?;
         }

@@ -39,8 +39,11 @@ fn render(report: &SourcesReport, out: &mut dyn Write) -> io::Result<()> {
             }
             (None, None) => writeln!(out, "    {}", source.state)?,
             (Some(sha256), None) => {
-                let converted =
-                    if source.notes.is_empty() { String::new() } else { format!(" ({})", source.notes.join(", ")) };
+                let converted = if source.notes.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", source.notes.join(", "))
+                };
                 writeln!(
                     out,
                     "    {}, {} bytes of {}{converted}",
@@ -63,7 +66,14 @@ fn render(report: &SourcesReport, out: &mut dyn Write) -> io::Result<()> {
 pub(crate) fn write_rejects(out: &mut dyn Write, source: &SourceReport) -> io::Result<()> {
     for reject in &source.rejected {
         let style = if reject.reason == "private-key" { BAD } else { WARN };
-        writeln!(out, "    {} line {}: {}: {}", styled(style, "!"), reject.line, reject.reason, reject.detail)?;
+        writeln!(
+            out,
+            "    {} line {}: {}: {}",
+            styled(style, "!"),
+            reject.line,
+            reject.reason,
+            reject.detail
+        )?;
     }
     Ok(())
 }

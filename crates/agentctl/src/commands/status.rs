@@ -58,10 +58,11 @@ fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Res
         "store",
         store.generation,
         count(store.anchors, "anchor"),
-        store
-            .published_at
-            .as_ref()
-            .map_or_else(String::new, |at| format!(", published {} ({})", local_of(at), relative_of(at, now)))
+        store.published_at.as_ref().map_or_else(String::new, |at| format!(
+            ", published {} ({})",
+            local_of(at),
+            relative_of(at, now)
+        ))
     )?;
     writeln!(out, "  {:<9} {}", "", store.path)?;
     if let Some(sha256) = &store.sha256 {
@@ -91,7 +92,13 @@ fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Res
             Severity::Warning => (WARN, "!"),
             Severity::Info => (DIM, "i"),
         };
-        writeln!(out, "  {} {} {}", styled(style, mark), problem.title, styled(DIM, format!("[{}]", problem.code)))?;
+        writeln!(
+            out,
+            "  {} {} {}",
+            styled(style, mark),
+            problem.title,
+            styled(DIM, format!("[{}]", problem.code))
+        )?;
         if !problem.why.is_empty() {
             writeln!(out, "      why  {}", problem.why)?;
         }
@@ -117,7 +124,13 @@ fn head(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
     };
     let worst = report.problems.iter().filter(|problem| problem.severity >= Severity::Warning).count() as u64;
     let problems = if worst == 0 { String::new() } else { format!(": {}", count(worst, "problem")) };
-    writeln!(out, "{} {}  {daemon}  {}", styled(style, mark), styled(BOLD, "agentd"), styled(style, word.to_owned() + &problems))
+    writeln!(
+        out,
+        "{} {}  {daemon}  {}",
+        styled(style, mark),
+        styled(BOLD, "agentd"),
+        styled(style, word.to_owned() + &problems)
+    )
 }
 
 fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
@@ -127,7 +140,10 @@ fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> i
         Some(_) => styled(BAD, "insecure"),
         None => styled(DIM, "not tried yet"),
     };
-    let last = server.last_ok.as_ref().map_or_else(String::new, |at| format!(", last good {}", relative_of(at, now)));
+    let last = server
+        .last_ok
+        .as_ref()
+        .map_or_else(String::new, |at| format!(", last good {}", relative_of(at, now)));
     writeln!(out, "  {:<9} {}  {lock}{last}", "server", server.url)?;
     if let Some(error) = &server.error {
         writeln!(out, "  {:<9} {error}", "")?;

@@ -142,9 +142,12 @@ pub(crate) fn run(global: &Global, options: &Verify) -> Result<Exit, Error> {
         std::fs::read(path)
             .map_err(|error| Error::new(Exit::Usage, format_args!("cannot read {}: {error}", path.display())))
     };
-    let pin = options.pin.as_deref().map(Pin::parse).transpose().map_err(|error| {
-        Error::new(Exit::Usage, format_args!("--pin: {error}"))
-    })?;
+    let pin = options
+        .pin
+        .as_deref()
+        .map(Pin::parse)
+        .transpose()
+        .map_err(|error| Error::new(Exit::Usage, format_args!("--pin: {error}")))?;
     let request = Request {
         names: name_rule(options.names),
         verify_peer: !options.no_verify_peer,
@@ -238,7 +241,8 @@ struct CaseReport {
 /// A line, a verdict; a bad line is told and the rest goes on.
 fn batch(out: Output) -> Result<Exit, Error> {
     for line in io::stdin().lock().split(b'\n') {
-        let line = line.map_err(|error| Error::new(Exit::Usage, format_args!("cannot read stdin: {error}")))?;
+        let line =
+            line.map_err(|error| Error::new(Exit::Usage, format_args!("cannot read stdin: {error}")))?;
         if line.trim_ascii().is_empty() {
             continue;
         }

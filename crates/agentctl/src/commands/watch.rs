@@ -11,7 +11,7 @@ use crate::words::{self, local_of};
 
 /// Follows the daemon's events until interrupted, or until the reader goes away.
 pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
-    context.runtime()?.block_on(async {
+    Context::runtime()?.block_on(async {
         let Some(client) = context.daemon().await? else {
             return Err(Error::new(
                 Exit::Unreachable,
@@ -20,7 +20,9 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
                     context.settings.control.socket.display()
                 ),
             )
-            .hint("start it with `systemctl start agentd`; without it nothing happens that could be watched"));
+            .hint(
+                "start it with `systemctl start agentd`; without it nothing happens that could be watched",
+            ));
         };
         let mut watch = client.watch().await.map_err(|error| client_error(&error))?;
         context.out.note("watching; press Ctrl-C to stop");
@@ -28,7 +30,10 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
             let event = match seen {
                 Seen::Event(event) => event,
                 Seen::Lost(count) => {
-                    context.out.note(&format!("{} were missed: this reader is too slow", words::count(count, "event")));
+                    context.out.note(&format!(
+                        "{} were missed: this reader is too slow",
+                        words::count(count, "event")
+                    ));
                     continue;
                 }
             };

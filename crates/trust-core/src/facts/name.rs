@@ -1,6 +1,7 @@
 //! Names in the form in which they are compared (RFC 5280 §7.1, after RFC 4518's string preparation).
 
-use x509_parser::x509::X509Name;
+use x509_parser::asn1_rs::Tag;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// Two names are equal where these are: string type, letter case, and white space at the ends and repeated inside do not
 /// count.
@@ -18,9 +19,9 @@ impl CanonicalName {
                 .iter()
                 .map(|attribute| {
                     let mut bytes = attribute.attr_type().as_bytes().to_vec();
-                    match attribute.as_str() {
-                        Ok(text) => field(&mut bytes, b's', fold(text).as_bytes()),
-                        Err(_) => field(&mut bytes, b'b', attribute.as_slice()),
+                    match text_of(attribute) {
+                        Some(text) => field(&mut bytes, b's', fold(&text).as_bytes()),
+                        None => field(&mut bytes, b'b', attribute.as_slice()),
                     }
                     bytes
                 })
@@ -35,6 +36,36 @@ impl CanonicalName {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The bytes, equal where the names are.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The text of an attribute of any of the string types of X.520; Windows CAs of the nineties wrote BMPString and
+/// TeletexString.
+pub(super) fn text_of(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    let bytes = attribute.as_slice();
+    match attribute.attr_value().tag() {
+        Tag::Utf8String
+        | Tag::PrintableString
+        | Tag::Ia5String
+        | Tag::NumericString
+        | Tag::VisibleString => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        // What is written as T.61 is Latin-1 in truth (RFC 5280 §7.1 leaves it to us; OpenSSL does the same).
+        Tag::TeletexString => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        Tag::BmpString if bytes.len().is_multiple_of(2) => {
+            let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units).collect::<Result<_, _>>().ok()
+        }
+        Tag::UniversalString if bytes.len().is_multiple_of(4) => bytes
+            .chunks_exact(4)
+            .map(|unit| char::from_u32(u32::from_be_bytes([unit[0], unit[1], unit[2], unit[3]])))
+            .collect(),
+        _ => None,
     }
 }
 
@@ -54,4 +85,67 @@ fn fold(text: &str) -> String {
         folded.extend(word.chars().flat_map(char::to_lowercase));
     }
     folded
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::FromDer as _;
+
+    use super::*;
+
+    const UTF8: u8 = 0x0c;
+    const PRINTABLE: u8 = 0x13;
+    const TELETEX: u8 = 0x14;
+    const BMP: u8 = 0x1e;
+
+    /// A name of common names, one RDN each.
+    fn name(values: &[(u8, &[u8])]) -> Vec<u8> {
+        let tlv = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+        let rdns: Vec<u8> = values
+            .iter()
+            .flat_map(|(tag, value)| {
+                let attribute = [tlv(6, &[0x55, 4, 3]), tlv(*tag, value)].concat();
+                tlv(0x31, &tlv(0x30, &attribute))
+            })
+            .collect();
+        tlv(0x30, &rdns)
+    }
+
+    fn canonical(der: &[u8]) -> CanonicalName {
+        CanonicalName::of(&X509Name::from_der(der).unwrap().1)
+    }
+
+    #[test]
+    fn spelling_does_not_count() {
+        let plain = canonical(&name(&[(UTF8, b"Example Root")]));
+        let bmp: Vec<u8> = "Example ROOT".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for other in [
+            name(&[(PRINTABLE, b"Example Root")]),
+            name(&[(UTF8, b"EXAMPLE root")]),
+            name(&[(UTF8, b"  Example \t  Root ")]),
+            name(&[(TELETEX, b"example root")]),
+            name(&[(BMP, &bmp)]),
+        ] {
+            assert_eq!(canonical(&other), plain, "{other:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_differs() {
+        let all = [
+            name(&[(UTF8, b"Example Root")]),
+            name(&[(UTF8, b"ExampleRoot")]),
+            name(&[(UTF8, b"Example"), (UTF8, b"Root")]),
+            name(&[(UTF8, b"Root"), (UTF8, b"Example")]),
+            name(&[(UTF8, b"Example Root"), (UTF8, b"")]),
+            name(&[(0x04, b"Example Root")]),
+            name(&[]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            for other in &all[at + 1..] {
+                assert_ne!(canonical(one), canonical(other));
+            }
+        }
+        assert!(canonical(&name(&[])).is_empty());
+    }
 }

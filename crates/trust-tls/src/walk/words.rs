@@ -24,11 +24,20 @@ pub(super) fn unreadable_leaf() -> String {
     "the server's certificate cannot be read as X.509".to_owned()
 }
 
-pub(super) fn name_mismatch(set: &AnchorSet, facts: &Facts, request: &Request, found: Option<&Found>) -> String {
+pub(super) fn name_mismatch(
+    set: &AnchorSet,
+    facts: &Facts,
+    request: &Request,
+    found: Option<&Found>,
+) -> String {
     let mut names = facts.alternative_names();
     let common_name_alone = names.is_empty();
     names.extend(facts.common_name.as_ref().filter(|_| common_name_alone).map(|name| format!("CN={name}")));
-    let has = if names.is_empty() { "it names no host at all".to_owned() } else { format!("it is for {}", names.join(", ")) };
+    let has = if names.is_empty() {
+        "it names no host at all".to_owned()
+    } else {
+        format!("it is for {}", names.join(", "))
+    };
     let verified = found.map_or_else(String::new, |found| {
         format!("anchor {} \"{}\" verifies the chain, but ", found.index + 1, subject_of(set, found.index))
     });
@@ -47,7 +56,12 @@ pub(super) fn pin_mismatch(presented: &Presented) -> String {
 }
 
 /// Why no anchor verifies the chain: of all that were tried the one that came furthest tells most.
-pub(super) fn no_path(set: &AnchorSet, presented: &Presented, request: &Request, tried: &[Tried]) -> (Code, String) {
+pub(super) fn no_path(
+    set: &AnchorSet,
+    presented: &Presented,
+    request: &Request,
+    tried: &[Tried],
+) -> (Code, String) {
     let Some(leaf) = presented.leaf.facts.as_ref() else { return (Code::Malformed, unreadable_leaf()) };
     let best = tried.iter().copied().max_by_key(|tried| (tried.code, std::cmp::Reverse(tried.index)));
     let top = top_of(presented);
@@ -172,7 +186,11 @@ fn outside_validity(
         if let Some((from, to)) = path::validity(certificate)
             && outside(from, to)
         {
-            let name = if position == 0 { "the server's certificate".to_owned() } else { format!("intermediate {position} that the server sent") };
+            let name = if position == 0 {
+                "the server's certificate".to_owned()
+            } else {
+                format!("intermediate {position} that the server sent")
+            };
             return of(name, from, to);
         }
     }
@@ -187,10 +205,16 @@ fn weak_key(set: &AnchorSet, presented: &Presented, index: usize) -> String {
     };
     let presented_weak = presented.all().enumerate().find_map(|(position, certificate)| {
         let facts = certificate.facts.as_ref().filter(|facts| path::has_weak_key(facts))?;
-        let name = if position == 0 { "the server's certificate".to_owned() } else { format!("intermediate {position}") };
+        let name = if position == 0 {
+            "the server's certificate".to_owned()
+        } else {
+            format!("intermediate {position}")
+        };
         Some(format!("the key of {name} is too short: {}", size(facts)))
     });
-    presented_weak.unwrap_or_else(|| format!("the key of anchor {} is too short: {}", index + 1, size(&set.anchor(index).facts)))
+    presented_weak.unwrap_or_else(|| {
+        format!("the key of anchor {} is too short: {}", index + 1, size(&set.anchor(index).facts))
+    })
 }
 
 /// The certificate at which the chain from the leaf upwards ends.
