@@ -20,6 +20,8 @@ use trust_formats::certificates::{self, Limits};
 use crate::publish::{Fs, PublishError, publish};
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use record::Record;
 

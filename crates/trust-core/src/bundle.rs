@@ -140,3 +140,90 @@ fn push_comment(text: &mut String, value: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use trust_formats::certificates::{Limits, Note, Reason};
+
+    use super::*;
+    use crate::source::{Condition, Content, Found, SourceKind};
+
+    fn certificate(name: &str) -> Arc<Certificate> {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let der = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        Arc::new(Certificate::parse(der.der()).unwrap())
+    }
+
+    fn source(kind: SourceKind, path: &str, certificates: &[&Arc<Certificate>]) -> SourceState {
+        let found = |(index, certificate): (usize, &&Arc<Certificate>)| Found {
+            certificate: Arc::clone(certificate),
+            line: u32::try_from(index * 10 + 1).unwrap(),
+            position: u32::try_from(index + 1).unwrap(),
+        };
+        let content =
+            Content { found: certificates.iter().enumerate().map(found).collect(), ..Content::empty() };
+        SourceState {
+            id: SourceId { kind, path: PathBuf::from(path) },
+            sha256: None,
+            size: 0,
+            condition: Condition::Ok,
+            content: Arc::new(content),
+            kept: Vec::new(),
+            named: true,
+        }
+    }
+
+    #[test]
+    fn order_is_kept_and_the_first_place_counts() {
+        let [a, b, c] = ["a", "b", "c"].map(certificate);
+        let sources = [
+            source(SourceKind::Bootstrap, "/boot.pem", &[&b, &b]),
+            source(SourceKind::Site, "/site.pem", &[&c, &b]),
+            source(SourceKind::Policy, "/policy.pem", &[&a, &c]),
+        ];
+        let merged = merge(&sources, &BTreeSet::new());
+        let subjects: Vec<&str> = merged.anchors.iter().map(|anchor| anchor.certificate.subject()).collect();
+        assert_eq!(subjects, ["CN=b", "CN=c", "CN=a"]);
+        let places: Vec<usize> = merged.anchors.iter().map(|anchor| anchor.places.len()).collect();
+        assert_eq!(places, [3, 2, 1]);
+        let banned = BTreeSet::from([c.fingerprint()]);
+        let merged = merge(&sources, &banned);
+        assert_eq!((merged.anchors.len(), merged.distrusted.len()), (2, 1));
+        assert_eq!(merged.distrusted[0].places.len(), 2);
+    }
+
+    #[test]
+    fn the_text_is_strict_and_reads_back_to_the_same_certificates() {
+        let odd = certificate("-----BEGIN CERTIFICATE-----\u{151}\n");
+        let plain = certificate("plain");
+        let sources = [source(SourceKind::Site, "/tmp/\u{e9}-----END x-----\n.pem", &[&odd, &plain])];
+        let bundle = render(&merge(&sources, &BTreeSet::new()).anchors);
+        let again = render(&merge(&sources, &BTreeSet::new()).anchors);
+        assert_eq!(bundle, again);
+        let text = String::from_utf8(bundle.bytes.clone()).unwrap();
+        assert!(text.is_ascii());
+        assert!(!text.contains('\r'));
+        for line in text.lines() {
+            let marker = matches!(line, "-----BEGIN CERTIFICATE-----" | "-----END CERTIFICATE-----");
+            assert!(marker || !line.contains("-----"), "{line}");
+            assert!(line.starts_with('#') || line.len() <= 64, "{line}");
+        }
+        let content = Content::parse(&bundle.bytes, &Limits::default());
+        let read: Vec<_> = content.found.iter().map(|found| found.certificate.fingerprint()).collect();
+        assert_eq!(read, [odd.fingerprint(), plain.fingerprint()]);
+        assert_eq!((content.rejects, content.notes), (Vec::new(), Vec::<Note>::new()));
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_rejected_in_place() {
+        let mut text = String::new();
+        push_pem(&mut text, &[0x30, 3, 2, 1, 1]);
+        push_pem(&mut text, certificate("good").der());
+        let content = Content::parse(text.as_bytes(), &Limits::default());
+        assert_eq!(content.found.len(), 1);
+        assert_eq!(content.rejects.iter().map(|r| (r.line, r.reason)).collect::<Vec<_>>(), [(1, Reason::NotX509)]);
+    }
+}

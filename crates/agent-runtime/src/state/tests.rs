@@ -1,0 +1,141 @@
+//! What is written is what is read, and what cannot be read is said.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use trust_core::plan::{Held, Published};
+use trust_core::policy::PolicyState;
+use trust_core::source::{Condition, Content, Failure, Found, SourceId, SourceKind, SourceState};
+use trust_formats::certificates::{Encoding, Note, Reason, Reject};
+use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
+
+use super::*;
+use crate::publish::RealFs;
+
+fn certificate(name: &str) -> Arc<Certificate> {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let der = rcgen::CertificateParams::new(vec![name.to_owned()]).and_then(|params| params.self_signed(&key));
+    Arc::new(Certificate::parse(der.expect("a certificate").der()).expect("X.509"))
+}
+
+fn failure() -> Failure {
+    Failure { code: "denied".into(), message: "may not be read".into(), remedy: "chmod a+r".into() }
+}
+
+/// A state with something in every field.
+fn full() -> StoreState {
+    let [a, b] = ["a.example", "b.example"].map(certificate);
+    let found = |certificate: &Arc<Certificate>, line| Found { certificate: Arc::clone(certificate), line, position: 1 };
+    let content = Content {
+        found: vec![found(&a, 1), found(&b, 40)],
+        encoding: Encoding::Pem,
+        rejects: vec![Reject { line: 20, reason: Reason::PrivateKey, detail: "a private key".into() }],
+        notes: vec![Note::Utf8Bom, Note::GluedBlocks],
+        incomplete: true,
+    };
+    let source = |kind, condition| SourceState {
+        id: SourceId { kind, path: PathBuf::from(format!("/{kind:?}.pem")) },
+        sha256: Some(Fingerprint::of(b"file")),
+        size: 12,
+        condition,
+        content: Arc::new(content.clone()),
+        kept: vec![b.fingerprint()],
+        named: kind != SourceKind::Policy,
+    };
+    let text = |value: &str| Some(Placed { value: value.to_owned(), line: 7 });
+    let element = CurlSsl {
+        line: 6,
+        ca_info: text("/ca.pem"),
+        ca_path: text(""),
+        verify_peer: Some(Placed { value: true, line: 8 }),
+        verify_host: Some(Placed { value: false, line: 9 }),
+        fingerprint: text("ab"),
+    };
+    let policy = Policy {
+        guid: Some("guid".into()),
+        version: Some(3),
+        curl_ssl: vec![element],
+        issues: vec![Issue { line: 2, message: "odd".into() }],
+    };
+    StoreState {
+        generation: 42,
+        bundle: Some(Published {
+            sha256: Fingerprint::of(b"bundle"),
+            anchors: vec![a.fingerprint(), b.fingerprint()],
+            at: Timestamp::from_second(1_800_000_000).expect("in range"),
+            by: "watch".into(),
+            causes: vec!["changed".into()],
+        }),
+        sources: vec![
+            source(SourceKind::Bootstrap, Condition::Ok),
+            source(SourceKind::Site, Condition::Stale(failure())),
+            source(SourceKind::Policy, Condition::Missing),
+        ],
+        policies: vec![PolicyState {
+            path: PathBuf::from("/p.xml"),
+            sha256: Fingerprint::of(b"policy"),
+            policy: Arc::new(policy),
+            failure: Some(failure()),
+        }],
+        settings: Some(Fingerprint::of(b"settings")),
+        held: Some(Held { reason: "no-anchors".into(), detail: "kept".into() }),
+    }
+}
+
+fn store() -> (tempfile::TempDir, StateStore) {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::create_dir(directory.path().join("snapshots")).expect("a directory");
+    let store = StateStore::new(directory.path().to_owned());
+    (directory, store)
+}
+
+#[test]
+fn every_field_comes_back() {
+    let (directory, store) = store();
+    assert_eq!(store.load().expect("no state yet"), StoreState::default());
+    let state = full();
+    store.save(&RealFs, &state).expect("saved");
+    assert_eq!(store.load().expect("loaded"), state);
+    let mode = fs::metadata(directory.path().join("state.json")).expect("there").mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_snapshot_is_replaced_by_the_next() {
+    let (directory, store) = store();
+    let names = || -> BTreeSet<_> {
+        let entries = fs::read_dir(directory.path().join("snapshots")).expect("there");
+        entries.flatten().map(|entry| entry.file_name()).collect()
+    };
+    store.save(&RealFs, &full()).expect("saved");
+    let first = names();
+    store.save(&RealFs, &full()).expect("saved");
+    assert_eq!((first.len(), names().len()), (1, 1));
+    assert_ne!(first, names());
+}
+
+#[test]
+fn a_source_whose_certificates_are_lost_is_as_if_never_read() {
+    let (directory, store) = store();
+    store.save(&RealFs, &full()).expect("saved");
+    let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
+    fs::write(snapshot.expect("one").path(), "").expect("written");
+    let state = store.load().expect("loaded");
+    assert_eq!((state.generation, state.sources.len(), state.policies.len()), (42, 0, 1));
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let (directory, store) = store();
+    let path = directory.path().join("state.json");
+    fs::write(&path, "{\n \"v\": 1,\n").expect("written");
+    let error = store.load().expect_err("damaged");
+    assert!(matches!(error, StateError::Damaged { line: 3, .. }), "{error}");
+    fs::write(&path, "{\"v\": 2, \"something\": \"new\"}").expect("written");
+    assert!(matches!(store.load(), Err(StateError::Newer { found: 2, .. })));
+    let aside = store.set_aside().expect("renamed");
+    assert!(aside.exists() && !path.exists());
+}
