@@ -13,9 +13,10 @@ use std::time::Duration;
 use trust_core::bundle::Bundle;
 use trust_core::engine::Carried;
 use trust_core::plan::{Settings as TrustSettings, StoreState};
-use trust_core::policy::Warning;
+use trust_core::policy::{Effective, Warning};
 use trust_core::source::Failure;
 use trust_formats::certificates::Limits;
+use trust_tls::Pin;
 
 use crate::lock::{Lock, LockError};
 use crate::look::{Look, SafeReader, StorePaths, look};
@@ -35,6 +36,7 @@ pub struct Endpoint {
     reader: Arc<SafeReader>,
     files: Arc<dyn Fs>,
     state: StateStore,
+    security: agent_config::Security,
 }
 
 /// Why an endpoint cannot be opened.
@@ -83,6 +85,7 @@ impl Endpoint {
             limits: limits(settings),
             reader: Arc::new(reader),
             files: Arc::new(RealFs),
+            security: settings.security.clone(),
             paths,
         }
     }
@@ -151,7 +154,10 @@ impl Endpoint {
     /// Looks at policies, sources and the bundle. Blocks on files.
     #[must_use]
     pub fn look(&self, known: &StoreState) -> Look {
-        look(&*self.reader, &self.paths, &self.limits, known)
+        let mut look = look(&*self.reader, &self.paths, &self.limits, known);
+        let said = verification_warnings(&look.observation.effective, &self.security);
+        look.observation.warnings.extend(said);
+        look
     }
 
     /// Writes the bundle where there is one, then the state. Blocks on files.
@@ -182,6 +188,47 @@ impl Endpoint {
             degraded_poll: settings.watch.degraded_poll_interval,
         }
     }
+}
+
+/// What comes of the policies' switches and pins where it is not what they say, or weaker than it should be.
+fn verification_warnings(effective: &Effective, security: &agent_config::Security) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (verify, allowed, attribute, key) in [
+        (
+            effective.verify_peer,
+            security.allow_policy_to_skip_peer,
+            "SSLVerifyPeer",
+            "allow-policy-to-skip-peer",
+        ),
+        (
+            effective.verify_host,
+            security.allow_policy_to_skip_host,
+            "SSLVerifyHost",
+            "allow-policy-to-skip-host",
+        ),
+    ] {
+        let (code, what) = match (verify, allowed) {
+            (true, _) => continue,
+            (false, true) => (
+                "verification-off",
+                format!("and {key} allows it: connections are verified less than they could be"),
+            ),
+            (false, false) => {
+                ("policy-switch-refused", format!("which {key} does not allow: it is verified all the same"))
+            }
+        };
+        warnings.push(Warning { code, message: format!("the policies switch {attribute} off, {what}") });
+    }
+    for error in effective.pins.iter().filter_map(|pin| Pin::parse(pin).err()) {
+        warnings.push(Warning {
+            code: "policy-pin",
+            message: format!(
+                "SSLNSPublicHttpsCertFingerprint of a policy is no fingerprint and is passed over: {error}. Have the policy \
+                 corrected"
+            ),
+        });
+    }
+    warnings
 }
 
 fn limits(settings: &agent_config::Settings) -> Limits {

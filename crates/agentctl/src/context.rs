@@ -47,7 +47,7 @@ impl Context {
         Ok(Self {
             settings,
             root,
-            out: Output { json: global.json, quiet: global.quiet },
+            out: Output { json: global.json, quiet: global.quiet, verbose: global.verbose },
             clock: Arc::new(SystemClock::new()),
         })
     }
@@ -91,6 +91,11 @@ impl Context {
                 None => Ok(None),
             }
         })?;
+        let socket = self.settings.control.socket.display();
+        self.out.detail(&match answer {
+            Some(_) => format!("answered by the daemon on {socket}"),
+            None => format!("no daemon on {socket}: done in this process"),
+        });
         match answer {
             Some(answer) => Ok(answer),
             None => local(self),

@@ -26,6 +26,8 @@ pub(crate) struct Output {
     pub json: bool,
     /// No words on stderr but errors.
     pub quiet: bool,
+    /// More words on stderr.
+    pub verbose: bool,
 }
 
 impl Output {
@@ -71,6 +73,13 @@ impl Output {
         match written.and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             other => ignore_closed_pipe(other).map(|()| true),
+        }
+    }
+
+    /// Says how something is done, to who wants to know.
+    pub(crate) fn detail(self, text: &str) {
+        if self.verbose {
+            stderr_line(&styled(DIM, text));
         }
     }
 

@@ -17,7 +17,8 @@ use crate::publish::RealFs;
 
 fn certificate(name: &str) -> Arc<Certificate> {
     let key = rcgen::KeyPair::generate().expect("a key");
-    let der = rcgen::CertificateParams::new(vec![name.to_owned()]).and_then(|params| params.self_signed(&key));
+    let der =
+        rcgen::CertificateParams::new(vec![name.to_owned()]).and_then(|params| params.self_signed(&key));
     Arc::new(Certificate::parse(der.expect("a certificate").der()).expect("X.509"))
 }
 
@@ -28,7 +29,11 @@ fn failure() -> Failure {
 /// A state with something in every field.
 fn full() -> StoreState {
     let [a, b] = ["a.example", "b.example"].map(certificate);
-    let found = |certificate: &Arc<Certificate>, line| Found { certificate: Arc::clone(certificate), line, position: 1 };
+    let found = |certificate: &Arc<Certificate>, line| Found {
+        certificate: Arc::clone(certificate),
+        line,
+        position: 1,
+    };
     let content = Content {
         found: vec![found(&a, 1), found(&b, 40)],
         encoding: Encoding::Pem,

@@ -95,7 +95,7 @@ pub(crate) fn read_all(bytes: &[u8]) -> Vec<std::sync::Arc<Certificate>> {
 
 /// Reads each file; one that cannot be read is named and the rest goes on.
 pub(crate) fn run(global: &Global, files: &[PathBuf]) -> Result<Exit, Error> {
-    let out = Output { json: global.json, quiet: global.quiet };
+    let out = Output { json: global.json, quiet: global.quiet, verbose: global.verbose };
     let now = Timestamp::now();
     let mut reports = Vec::new();
     let mut exit = Exit::Done;

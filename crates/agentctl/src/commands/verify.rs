@@ -127,7 +127,7 @@ impl VerdictReport {
 
 /// Judges one chain, or a batch of them.
 pub(crate) fn run(global: &Global, options: &Verify) -> Result<Exit, Error> {
-    let out = Output { json: global.json, quiet: global.quiet };
+    let out = Output { json: global.json, quiet: global.quiet, verbose: global.verbose };
     if options.batch {
         return batch(Output { json: true, ..out });
     }
