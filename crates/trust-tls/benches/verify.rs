@@ -1,0 +1,218 @@
+//! What a verdict costs by the number of anchors, what a connection costs with it, and what a stranger can make it cost.
+//!
+//! `cargo bench -p trust-tls --bench verify`. At the end the ratio of 10,000 anchors to one, which must be flat.
+
+use std::hint::black_box;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use jiff::Timestamp;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use test_support::pki::{Cert, Recipe, many_roots};
+use trust_core::Certificate;
+use trust_tls::{AnchorSet, ChainVerifier, Code, Presented, Request, client_config, verify};
+
+const HOST: &str = "server.example";
+
+struct Scene {
+    root: Cert,
+    inter: Cert,
+    leaf: Cert,
+    others: Vec<Cert>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let root = Recipe::ca("Right Root").self_signed();
+        let inter = Recipe::ca("Right Intermediate").issued_by(&root);
+        let leaf = Recipe::leaf(HOST).issued_by(&inter);
+        Self { root, inter, leaf, others: many_roots(10_000) }
+    }
+
+    /// So many anchors, the right one last or not at all.
+    fn set(&self, count: usize, matches: bool) -> Arc<AnchorSet> {
+        let others = if matches { count - 1 } else { count };
+        let anchors = self.others[..others].iter().chain(matches.then_some(&self.root));
+        Arc::new(set_of(anchors))
+    }
+
+    fn presented(&self) -> Presented {
+        presented(&[&self.leaf, &self.inter])
+    }
+}
+
+fn set_of<'a>(certs: impl IntoIterator<Item = &'a Cert>) -> AnchorSet {
+    AnchorSet::new(certs.into_iter().map(|cert| Arc::new(Certificate::parse(cert.der()).expect("X.509"))))
+}
+
+fn presented(chain: &[&Cert]) -> Presented {
+    let chain: Vec<&[u8]> = chain.iter().map(|cert| cert.der()).collect();
+    Presented::new(&chain).expect("a leaf")
+}
+
+fn request() -> Request {
+    Request::new(HOST, Timestamp::now())
+}
+
+fn verdicts(criterion: &mut Criterion) {
+    let scene = Scene::new();
+    let (presented, request) = (scene.presented(), request());
+    let mut group = criterion.benchmark_group("verdict");
+    for count in [1, 10, 150, 1_000, 10_000] {
+        for (name, matches, code) in [("match-last", true, Code::Ok), ("no-match", false, Code::NoIssuer)] {
+            let set = scene.set(count, matches);
+            assert_eq!(verify(&set, &presented, &request).code, code);
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| verify(black_box(&set), black_box(&presented), black_box(&request)));
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A server in a thread of its own, which ends with the process.
+fn serve(scene: &Scene) -> u16 {
+    let chain = [&scene.leaf, &scene.inter].map(|cert| CertificateDer::from(cert.der().to_vec()));
+    let key = PrivateKeyDer::try_from(scene.leaf.key_der().to_vec()).expect("PKCS#8");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("a provider with suites")
+        .with_no_client_auth()
+        .with_single_cert(chain.to_vec(), key)
+        .expect("a key that fits");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
+    let port = listener.local_addr().expect("a bound listener").port();
+    thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            let mut connection = ServerConnection::new(Arc::clone(&config)).expect("a configuration");
+            // A client that refuses goes away in the midst of it.
+            let _gone = socket.set_nodelay(true).and_then(|()| connection.complete_io(&mut socket));
+        }
+    });
+    port
+}
+
+/// TCP and TLS up to the client's last flight; whether it was accepted.
+fn connect(port: u16, config: ClientConfig) -> bool {
+    let name = ServerName::try_from(HOST).expect("a host name");
+    let mut connection = ClientConnection::new(Arc::new(config), name).expect("a configuration");
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+    socket.set_nodelay(true).expect("an open socket");
+    connection.complete_io(&mut socket).is_ok()
+}
+
+fn ours(set: &Arc<AnchorSet>) -> ClientConfig {
+    client_config(Arc::new(ChainVerifier::new(Arc::clone(set), request()))).expect("a provider with suites")
+}
+
+/// rustls with its own verifier and the one root, with the same groups: a bare handshake.
+fn bare(root: &Cert) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(root.der().to_vec())).expect("a root");
+    let unused = Arc::new(AnchorSet::new([]));
+    let provider = Arc::clone(ours(&unused).crypto_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config =
+        builder.expect("a provider with suites").with_root_certificates(roots).with_no_client_auth();
+    config.resumption = rustls::client::Resumption::disabled();
+    config
+}
+
+fn handshakes(criterion: &mut Criterion) {
+    let scene = Scene::new();
+    let port = serve(&scene);
+    let mut group = criterion.benchmark_group("connection");
+    group.bench_function("bare rustls", |bencher| {
+        bencher.iter(|| assert!(connect(port, bare(&scene.root))));
+    });
+    for count in [1, 10, 150, 1_000, 10_000] {
+        for (name, matches) in [("match-last", true), ("no-match", false)] {
+            let set = scene.set(count, matches);
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| assert_eq!(connect(port, ours(&set)), matches));
+            });
+        }
+    }
+    group.finish();
+    flat(&scene, port);
+}
+
+/// One and ten thousand in turn, so that whatever else the machine does hits both.
+fn flat(scene: &Scene, port: u16) {
+    const ROUNDS: usize = 1500;
+    let sets = [scene.set(1, true), scene.set(10_000, true)];
+    let mut times: [Vec<Duration>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (set, times) in sets.iter().zip(&mut times) {
+            let started = Instant::now();
+            assert!(connect(port, ours(set)));
+            times.push(started.elapsed());
+        }
+    }
+    let [one, many] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let ratio = many.as_secs_f64() / one.as_secs_f64();
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "connection, in turn: 1 anchor {one:?}, 10,000 anchors {many:?} (medians), ratio {ratio:.3}"
+    )
+    .expect("an open terminal");
+    assert!(ratio < 1.2, "ten thousand anchors cost what one costs");
+}
+
+fn worst_cases(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("worst");
+    group.sample_size(10).measurement_time(Duration::from_secs(4));
+    let request = request();
+    let mut bench = |name: &str, set: &AnchorSet, presented: &Presented| {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| verify(black_box(set), black_box(presented), black_box(&request)));
+        });
+    };
+    let scene = Scene::new();
+
+    let mut chain = vec![&scene.leaf];
+    chain.extend(&scene.others[..900]);
+    bench("900 junk certificates", &set_of([&scene.root]), &presented(&chain));
+
+    let same: Vec<Cert> = (0..5000).map(|_| Recipe::ca("Same").no_key_ids().self_signed()).collect();
+    let stranger = Recipe::ca("Same").no_key_ids().self_signed();
+    let leaf = Recipe::leaf(HOST).no_key_ids().issued_by(&stranger);
+    bench("5,000 anchors of one name", &set_of(&same), &presented(&[&leaf]));
+    bench("150 anchors of one name", &set_of(&same[..150]), &presented(&[&leaf]));
+
+    for (shape, name) in [("ring of 10", false), ("ring of 10 of one name", true)] {
+        let (leaf, sent, anchors) = ring(name);
+        let chain: Vec<&Cert> = std::iter::once(&leaf).chain(&sent).collect();
+        bench(shape, &set_of(&anchors), &presented(&chain));
+    }
+    group.finish();
+}
+
+/// Ten CAs that signed one another, and anchors of their names that signed none.
+fn ring(same_name: bool) -> (Cert, Vec<Cert>, Vec<Cert>) {
+    let name = |at: usize| if same_name { "Ring".to_owned() } else { format!("Ring {at}") };
+    let own: Vec<Cert> = (0..10).map(|at| Recipe::ca(&name(at)).no_key_ids().self_signed()).collect();
+    let mut sent = Vec::new();
+    for (at, one) in own.iter().enumerate() {
+        for (_, other) in own.iter().enumerate().filter(|(other, _)| *other != at) {
+            sent.push(Recipe::ca(&name(at)).no_key_ids().key(&one.key()).issued_by(other));
+        }
+    }
+    let leaf = Recipe::leaf(HOST).no_key_ids().issued_by(&own[0]);
+    let anchors = (0..30).map(|_| Recipe::ca(&name(1)).no_key_ids().self_signed()).collect();
+    (leaf, sent, anchors)
+}
+
+criterion_group!(benches, verdicts, handshakes, worst_cases);
+criterion_main!(benches);
