@@ -2,10 +2,6 @@
 
 use std::net::IpAddr;
 
-use x509_parser::asn1_rs::Tag;
-use x509_parser::extensions::{
-    AuthorityKeyIdentifier, ExtendedKeyUsage as ParsedUsage, GeneralName, ParsedExtension, X509Extension,
-};
 use x509_parser::oid_registry;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -14,10 +10,9 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 use crate::certificate::{Certificate, NotX509, display_name};
 use crate::fingerprint::Fingerprint;
 
-mod constraints;
+mod extensions;
 mod name;
 
-pub use constraints::NameConstraints;
 pub use name::CanonicalName;
 
 /// The facts of one certificate.
@@ -60,7 +55,7 @@ pub struct Facts {
     /// How many alternative names it has of other kinds.
     pub other_names: u32,
     /// Name constraints (§4.2.1.10), where there are any.
-    pub name_constraints: Option<Box<NameConstraints>>,
+    pub name_constraints: Option<NameConstraints>,
     /// Critical extensions that are not understood (§4.2), as dotted OIDs.
     pub unknown_critical: Vec<Box<str>>,
     /// An extension stands there twice (§4.2 forbids it), or one that matters cannot be read.
@@ -103,6 +98,13 @@ pub struct ExtendedKeyUsage {
     pub any: bool,
     /// All of them: by name where it is well known, else as a dotted OID.
     pub purposes: Box<[Box<str>]>,
+}
+
+/// Name constraints. What they allow is judged by path building, on the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameConstraints {
+    /// They limit DNS names or addresses.
+    pub concern_hosts: bool,
 }
 
 /// The certificate that an authority key identifier means.
@@ -187,63 +189,6 @@ impl Facts {
             facts.take_in(extension);
         }
         facts
-    }
-
-    fn take_in(&mut self, extension: &X509Extension<'_>) {
-        match extension.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(id.0.into()),
-            ParsedExtension::AuthorityKeyIdentifier(id) => self.take_in_authority(id),
-            ParsedExtension::BasicConstraints(basic) => {
-                self.basic_constraints =
-                    Some(BasicConstraints { ca: basic.ca, path_length: basic.path_len_constraint });
-            }
-            ParsedExtension::KeyUsage(usage) => {
-                self.key_usage = Some(KeyUsage {
-                    digital_signature: usage.digital_signature(),
-                    key_exchange: usage.key_encipherment() || usage.key_agreement(),
-                    cert_sign: usage.key_cert_sign(),
-                });
-            }
-            ParsedExtension::ExtendedKeyUsage(usage) => self.extended_key_usage = Some(purposes(usage)),
-            ParsedExtension::SubjectAlternativeName(names) => self.take_in_names(&names.general_names),
-            ParsedExtension::NameConstraints(constraints) => {
-                self.name_constraints = Some(Box::new(NameConstraints::of(constraints)));
-            }
-            ParsedExtension::ParseError { .. } => self.malformed_extensions |= is_decisive(extension),
-            _ => {}
-        }
-        if extension.critical && !is_understood(extension) {
-            self.unknown_critical.push(extension.oid.to_id_string().into());
-        }
-    }
-
-    fn take_in_authority(&mut self, id: &AuthorityKeyIdentifier<'_>) {
-        self.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.into());
-        let issuer = id.authority_cert_issuer.iter().flatten().find_map(|name| match name {
-            GeneralName::DirectoryName(name) => Some(CanonicalName::of(name)),
-            _ => None,
-        });
-        let serial: Option<Box<[u8]>> = id.authority_cert_serial.map(Into::into);
-        if issuer.is_some() || serial.is_some() {
-            self.authority_certificate = Some(Box::new(AuthorityCertificate { issuer, serial }));
-        }
-    }
-
-    fn take_in_names(&mut self, names: &[GeneralName<'_>]) {
-        const DNS_NAME: u32 = 2;
-        const IP_ADDRESS: u32 = 7;
-        for name in names {
-            match name {
-                GeneralName::DNSName(name) => self.dns_names.push((*name).into()),
-                GeneralName::IPAddress(bytes) => self.ip_addresses.extend(ip_address(bytes)),
-                GeneralName::Invalid(Tag(DNS_NAME | IP_ADDRESS), _) => {}
-                _ => {
-                    self.other_names = self.other_names.saturating_add(1);
-                    continue;
-                }
-            }
-            self.has_alternative_host = true;
-        }
     }
 
     /// Whether the authority key identifier says that `issuer` is not who signed it (§4.2.1.1): another key, or another
@@ -368,66 +313,6 @@ fn curve(spki: &SubjectPublicKeyInfo<'_>) -> &'static str {
     }
 }
 
-/// The extensions that decide over trust: where one of these cannot be read, nothing can be said of the certificate.
-fn is_decisive(extension: &X509Extension<'_>) -> bool {
-    let decisive = [
-        oid_registry::OID_X509_EXT_BASIC_CONSTRAINTS,
-        oid_registry::OID_X509_EXT_KEY_USAGE,
-        oid_registry::OID_X509_EXT_EXTENDED_KEY_USAGE,
-        oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME,
-        oid_registry::OID_X509_EXT_NAME_CONSTRAINTS,
-        oid_registry::OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
-        oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER,
-    ];
-    extension.critical || decisive.contains(&extension.oid)
-}
-
-/// The extensions that may be critical: those that are looked at, and those of certificate policies, which are evaluated
-/// only where somebody asks for a policy (§6.1.1 c). OpenSSL's list is the same as far as it concerns servers.
-fn is_understood(extension: &X509Extension<'_>) -> bool {
-    let policies = [
-        oid_registry::OID_X509_EXT_CERTIFICATE_POLICIES,
-        oid_registry::OID_X509_EXT_POLICY_MAPPINGS,
-        oid_registry::OID_X509_EXT_POLICY_CONSTRAINTS,
-        oid_registry::OID_X509_EXT_INHIBIT_ANY_POLICY,
-        oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
-        oid_registry::OID_X509_EXT_CERT_TYPE,
-    ];
-    policies.contains(&extension.oid)
-        || matches!(
-            extension.parsed_extension(),
-            ParsedExtension::SubjectKeyIdentifier(_)
-                | ParsedExtension::AuthorityKeyIdentifier(_)
-                | ParsedExtension::BasicConstraints(_)
-                | ParsedExtension::KeyUsage(_)
-                | ParsedExtension::ExtendedKeyUsage(_)
-                | ParsedExtension::SubjectAlternativeName(_)
-                | ParsedExtension::NameConstraints(_)
-        )
-}
-
-fn purposes(usage: &ParsedUsage<'_>) -> ExtendedKeyUsage {
-    // Server Gated Cryptography, Netscape's and Microsoft's.
-    const STEP_UP: [&str; 2] = ["2.16.840.1.113730.4.1", "1.3.6.1.4.1.311.10.3.3"];
-    let named = [
-        (usage.server_auth, "serverAuth"),
-        (usage.client_auth, "clientAuth"),
-        (usage.code_signing, "codeSigning"),
-        (usage.email_protection, "emailProtection"),
-        (usage.time_stamping, "timeStamping"),
-        (usage.ocsp_signing, "OCSPSigning"),
-        (usage.any, "any"),
-    ];
-    let others: Vec<String> = usage.other.iter().map(|oid| oid.to_id_string()).collect();
-    let step_up = others.iter().any(|oid| STEP_UP.contains(&oid.as_str()));
-    let names = named.iter().filter(|(is_named, _)| *is_named).map(|(_, name)| (*name).into());
-    ExtendedKeyUsage {
-        server_auth: usage.server_auth || step_up,
-        any: usage.any,
-        purposes: names.chain(others.into_iter().map(String::into_boxed_str)).collect(),
-    }
-}
-
 /// Whether two big-endian integers are the same number; some encoders drop or add the leading zero.
 fn same_number(one: &[u8], other: &[u8]) -> bool {
     let significant = |number: &[u8]| number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
@@ -436,12 +321,4 @@ fn same_number(one: &[u8], other: &[u8]) -> bool {
 
 fn last_common_name(name: &X509Name<'_>) -> Option<Box<str>> {
     name::text_of(name.iter_common_name().last()?).map(Into::into)
-}
-
-fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
-        _ => None,
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trust_core::facts::{CanonicalName, Facts};
 use trust_core::{Certificate, Fingerprint};
 
+use crate::path;
 use crate::presented::Presented;
 
 /// Immutable: a new generation is a new set.
@@ -65,8 +66,7 @@ impl AnchorSet {
         if !facts.subject_name.is_empty() {
             self.by_subject.entry(facts.subject_name.clone()).or_default().push(index);
         }
-        if let Some(extension) = facts.unknown_critical.first() {
-            let reason = format!("its critical extension {extension} is not understood");
+        if let Some(reason) = unusable_reason(&facts) {
             self.unusable.push(Unusable { index, reason });
         }
         self.anchors.push(Anchor { certificate, facts });
@@ -113,12 +113,7 @@ impl AnchorSet {
             exact.iter().map(|index| Candidate { index: *index, exact: true }).collect();
         for facts in presented.all().filter_map(|certificate| certificate.facts.as_ref()) {
             for &index in self.by_subject.get(&facts.issuer_name).into_iter().flatten() {
-                let anchor = &self.anchors[index].facts;
-                let contradicts = match (&facts.authority_key_id, &anchor.subject_key_id) {
-                    (Some(wanted), Some(has)) => wanted != has,
-                    _ => false,
-                };
-                if !contradicts && Some(index) != exact {
+                if !facts.rules_out(&self.anchors[index].facts) && Some(index) != exact {
                     candidates.push(Candidate { index, exact: false });
                 }
             }
@@ -131,5 +126,18 @@ impl AnchorSet {
     /// Whether an anchor has the name of an issuer, whatever its key identifier says.
     pub(crate) fn has_subject(&self, name: &CanonicalName) -> bool {
         self.by_subject.contains_key(name)
+    }
+}
+
+/// Why an anchor can never verify anything, whatever the day and the chain.
+fn unusable_reason(facts: &Facts) -> Option<String> {
+    if facts.malformed_extensions {
+        Some("its extensions break the rules of X.509".to_owned())
+    } else if let Some(extension) = facts.unknown_critical.first() {
+        Some(format!("its critical extension {extension} is not understood"))
+    } else if path::has_weak_key(facts) {
+        Some(format!("its key is too weak: {}", facts.key_description()))
+    } else {
+        None
     }
 }

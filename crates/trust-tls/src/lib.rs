@@ -6,6 +6,8 @@
 //! Nothing here knows the disk.
 
 mod anchors;
+mod budget;
+mod chain;
 mod code;
 #[cfg(feature = "connect")]
 pub mod connect;

@@ -48,8 +48,7 @@ pub(crate) fn match_name(facts: &Facts, host: &Host, rule: NameRule) -> Option<N
     if alternative {
         return Some(NameMatch::Alternative);
     }
-    let has_alternatives = !facts.dns_names.is_empty() || !facts.ip_addresses.is_empty();
-    if rule == NameRule::Strict || has_alternatives {
+    if rule == NameRule::Strict || facts.has_alternative_host {
         return None;
     }
     let common_name = facts.common_name.as_deref()?;

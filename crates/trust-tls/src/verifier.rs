@@ -1,7 +1,7 @@
 //! The walk as rustls' certificate verifier: one for each connection, so that no session of an older generation is ever
 //! resumed (rustls binds tickets to the verifier).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,7 +16,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::anchors::AnchorSet;
 use crate::code::Code;
-use crate::path::{spki_of, split_spki};
+use crate::path::raw::{Parts, split_spki};
 use crate::presented::Presented;
 use crate::verdict::{Request, Verdict};
 use crate::walk::verify;
@@ -43,8 +43,7 @@ impl ChainVerifier {
     /// A verifier for one connection.
     #[must_use]
     pub fn new(set: Arc<AnchorSet>, request: Request) -> Self {
-        let algorithms = provider().signature_verification_algorithms;
-        Self { set, request, algorithms, captured: Mutex::new(None) }
+        Self { set, request, algorithms: algorithms(), captured: Mutex::new(None) }
     }
 
     /// What the handshake showed; `None` where it did not come to a certificate.
@@ -53,33 +52,33 @@ impl ChainVerifier {
         self.captured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The handshake's signature by the leaf's raw key: webpki does not read certificates of version 1.
+    /// The handshake's signature by the leaf's raw key: for certificates that webpki does not read, as those of version
+    /// 1, and that are trusted for being an anchor themselves.
     fn by_raw_key(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
+        curve_is_fixed: bool,
     ) -> Result<HandshakeSignatureValid, Error> {
         let bad = || Error::InvalidCertificate(CertificateError::BadEncoding);
-        let spki = spki_of(certificate).ok_or_else(bad)?;
-        let (key_algorithm, key) = split_spki(&spki).ok_or_else(bad)?;
+        let parts = Parts::of(certificate).ok_or_else(bad)?;
+        let (key_algorithm, key) = split_spki(parts.spki).ok_or_else(bad)?;
         let algorithms = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
         let (_, algorithms) = algorithms.ok_or(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)?;
+        let some = if curve_is_fixed { 1 } else { algorithms.len() };
         algorithms
             .iter()
+            .take(some)
             .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == key_algorithm)
             .find_map(|algorithm| algorithm.verify_signature(key, message, signed.signature()).ok())
             .map(|()| HandshakeSignatureValid::assertion())
             .ok_or(Error::InvalidCertificate(CertificateError::BadSignature))
     }
+}
 
-    fn is_version_1(&self) -> bool {
-        let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
-        captured
-            .as_ref()
-            .and_then(|captured| captured.presented.leaf.facts.as_ref())
-            .is_some_and(|facts| facts.version == 1)
-    }
+fn webpki_reads(certificate: &CertificateDer<'_>) -> bool {
+    webpki::EndEntityCert::try_from(certificate).is_ok()
 }
 
 impl ServerCertVerifier for ChainVerifier {
@@ -106,8 +105,8 @@ impl ServerCertVerifier for ChainVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if self.is_version_1() {
-            return self.by_raw_key(message, certificate, signed);
+        if !webpki_reads(certificate) {
+            return self.by_raw_key(message, certificate, signed, false);
         }
         verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
@@ -118,8 +117,8 @@ impl ServerCertVerifier for ChainVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if self.is_version_1() {
-            // RSA PKCS#1 is for TLS 1.2 alone (RFC 8446 §4.2.3).
+        if !webpki_reads(certificate) {
+            // RSA PKCS#1 is for TLS 1.2 alone, and a scheme of ECDSA is for one curve (RFC 8446 §4.2.3).
             let pkcs1 = [
                 SignatureScheme::RSA_PKCS1_SHA256,
                 SignatureScheme::RSA_PKCS1_SHA384,
@@ -128,7 +127,7 @@ impl ServerCertVerifier for ChainVerifier {
             if pkcs1.contains(&signed.scheme) {
                 return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
             }
-            return self.by_raw_key(message, certificate, signed);
+            return self.by_raw_key(message, certificate, signed, true);
         }
         verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
@@ -153,6 +152,7 @@ fn alert(code: Code) -> Error {
         Code::PinMismatch => CertificateError::ApplicationVerificationFailure,
         Code::NoIssuer
         | Code::IssuerKeyDiffers
+        | Code::SelfSignedRenewed
         | Code::AnchorMayNotIssue
         | Code::PathTooLong
         | Code::NameConstraint
@@ -173,6 +173,13 @@ pub fn client_config(verifier: Arc<ChainVerifier>) -> Result<ClientConfig, Error
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// The signature algorithms of the provider, for certificates and handshakes alike.
+pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
+    static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
+        LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
+    *ALGORITHMS
 }
 
 /// aws-lc-rs without post-quantum groups: their key share makes the first flight larger than one packet, and old IIS

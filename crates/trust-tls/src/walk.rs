@@ -1,33 +1,33 @@
 //! The walk: anchors in the order of the store, each against the presented chain, until one verifies it.
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
+use std::cmp::Reverse;
+
 use trust_core::Fingerprint;
+use trust_core::facts::Facts;
 
 use crate::anchors::{AnchorSet, Candidate};
+use crate::chain::{Chain, Node};
 use crate::code::Code;
 use crate::names::{self, Host, NameMatch};
-use crate::path;
+use crate::path::{self, Failure};
 use crate::presented::Presented;
 use crate::verdict::{Match, Request, Tried, Verdict};
+use crate::verifier::algorithms;
 
 mod words;
-
-/// Anchors of one name that are tried. Each costs a signature check, some 50 µs; 150 re-keyed CAs of one name are real,
-/// and 2,000 are answered in a tenth of a second.
-const MAX_TRIED: usize = 2000;
 
 /// Judges a chain. The same inputs give the same verdict, on any machine and any day.
 pub fn verify(set: &AnchorSet, presented: &Presented, request: &Request) -> Verdict {
     let candidates = set.candidates(presented);
-    let mut walk = Walk { tried: Vec::new(), found: None };
+    let mut walk = Walk { tried: Vec::new(), found: None, best: None };
     walk.run(set, presented, request, &candidates);
     let refusal = if walk.found.is_some() || !request.verify_peer {
         host_refusal(set, presented, request, walk.found.as_ref()).or_else(|| pin_refusal(presented, request))
     } else {
-        Some(words::no_path(set, presented, request, &walk.tried))
+        Some(words::no_path(set, presented, request, walk.best))
     };
     let (code, detail) =
-        refusal.unwrap_or_else(|| (Code::Ok, words::accepted(set, request, walk.found.as_ref())));
+        refusal.unwrap_or_else(|| (Code::Ok, words::accepted(set, presented, request, walk.found.as_ref())));
     Verdict {
         accepted: code == Code::Ok,
         code,
@@ -43,31 +43,44 @@ pub fn verify(set: &AnchorSet, presented: &Presented, request: &Request) -> Verd
 struct Walk {
     tried: Vec<Tried>,
     found: Option<Found>,
+    best: Option<Failed>,
 }
 
 /// The first anchor that verifies the chain.
 pub(crate) struct Found {
     pub(crate) index: usize,
-    how: Match,
+    pub(crate) how: Match,
     path: Vec<Fingerprint>,
+}
+
+/// Why an anchor does not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed {
+    pub(crate) index: usize,
+    pub(crate) why: Failure,
 }
 
 impl Walk {
     fn run(&mut self, set: &AnchorSet, presented: &Presented, request: &Request, candidates: &[Candidate]) {
-        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        let mut chain = Chain::new(presented, algorithms().all);
         for candidate in candidates {
-            if self.tried.len() == MAX_TRIED {
-                self.tried.push(Tried { index: candidate.index, code: Code::TooComplex });
-                return;
-            }
-            let result = try_one(set, presented, request, *candidate, &algorithms);
-            self.tried.push(Tried {
-                index: candidate.index,
-                code: result.as_ref().err().copied().unwrap_or(Code::Ok),
-            });
-            if let Ok(found) = result {
-                self.found = Some(found);
-                return;
+            // A leaf that cannot be read is no candidate's child, and exactly an anchor only where it is one.
+            let result = match &mut chain {
+                Some(chain) => try_one(set, presented, request, *candidate, chain),
+                None => Err(Failure { code: Code::Malformed, culprit: path::Culprit::Leaf }),
+            };
+            match result {
+                Ok(found) => {
+                    self.tried.push(Tried { index: candidate.index, code: Code::Ok });
+                    self.found = Some(found);
+                    return;
+                }
+                Err(why) => {
+                    self.tried.push(Tried { index: candidate.index, code: why.code });
+                    let failed = Failed { index: candidate.index, why };
+                    let rank = |failed: &Failed| (failed.why, Reverse(failed.index));
+                    self.best = self.best.into_iter().chain([failed]).max_by_key(rank);
+                }
             }
         }
     }
@@ -78,38 +91,35 @@ fn try_one(
     presented: &Presented,
     request: &Request,
     candidate: Candidate,
-    algorithms: &WebPkiSupportedAlgorithms,
-) -> Result<Found, Code> {
+    chain: &mut Chain<'_>,
+) -> Result<Found, Failure> {
     let anchor = set.anchor(candidate.index);
-    let certificate = &anchor.certificate;
+    let index = candidate.index;
     let mut path = vec![presented.leaf.sha256];
     if candidate.exact {
-        path::exact(&anchor.facts, request.at, (certificate.not_before(), certificate.not_after()))?;
-        return Ok(Found { index: candidate.index, how: Match::Exact, path });
+        path::exact(anchor, request.at)?;
+        return Ok(Found { index, how: Match::Exact, path });
     }
-    let intermediates = path::build(anchor, presented, request.at, algorithms)?;
-    common_name_counts(set, presented, request, candidate.index, &intermediates)?;
-    path.extend(intermediates);
-    path.push(certificate.fingerprint());
-    Ok(Found { index: candidate.index, how: Match::Issuer, path })
+    let names = |path: &[Node<'_>]| common_name_counts(&anchor.facts, path, request);
+    path.extend(path::build(anchor, chain, request.at, &names)?);
+    path.push(anchor.certificate.fingerprint());
+    Ok(Found { index, how: Match::Issuer, path })
 }
 
-/// A common name in the place of alternative names is not what a CA's name constraints speak of (RFC 5280 §4.2.1.10), so
-/// below a CA that has any for hosts it proves nothing.
-fn common_name_counts(
-    set: &AnchorSet,
-    presented: &Presented,
-    request: &Request,
-    anchor: usize,
-    intermediates: &[Fingerprint],
-) -> Result<(), Code> {
-    let Some(leaf) = presented.leaf.facts.as_ref() else { return Err(Code::Malformed) };
-    if names::match_name(leaf, &Host::parse(&request.host), request.names) != Some(NameMatch::CommonName) {
+/// Path building holds alternative names against name constraints (RFC 5280 §4.2.1.10). A common name in their place is
+/// nothing that constraints speak of, so below a CA that has any for hosts it proves nothing.
+fn common_name_counts(anchor: &Facts, path: &[Node<'_>], request: &Request) -> Result<(), Code> {
+    let Some(leaf) = path.first().filter(|_| request.verify_host) else { return Ok(()) };
+    let host = Host::parse(&request.host);
+    if names::match_name(leaf.facts, &host, request.names) != Some(NameMatch::CommonName) {
         return Ok(());
     }
-    let on_path = presented.others.iter().filter(|other| intermediates.contains(&other.sha256));
-    let mut facts = on_path.filter_map(|other| other.facts.as_ref()).chain([&set.anchor(anchor).facts]);
-    if facts.any(|facts| facts.constrains_hosts) { Err(Code::NameConstraint) } else { Ok(()) }
+    let mut issuers = path[1..].iter().map(|node| node.facts).chain([anchor]);
+    if issuers.any(|facts| facts.name_constraints.is_some_and(|constraints| constraints.concern_hosts)) {
+        Err(Code::NameConstraint)
+    } else {
+        Ok(())
+    }
 }
 
 fn host_refusal(
