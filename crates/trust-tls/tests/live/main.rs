@@ -68,6 +68,11 @@ fn verdict_and_anchor_are_those_of_curl() {
 }
 
 #[test]
+fn the_document_has_every_code() {
+    table::check_codes();
+}
+
+#[test]
 fn switches_and_pins_are_independent() {
     if !ready() {
         return;

@@ -53,14 +53,20 @@ pub(crate) fn shapes(kit: &Kit) -> Vec<Shape> {
         Shape::new("self-signed: between other anchors", &cert, &[], &[&first, &cert, &last], "ok"),
         Shape::new("self-signed: twice in the store", &cert, &[], &[&first, &cert, &cert], "ok"),
         Shape::new("self-signed: sent with junk", &cert, &[&first, &last], &[&last, &cert], "ok"),
-        Shape::new("self-signed: renewed with another key", &cert, &[], &[&twin], "no-issuer"),
+        Shape::new("self-signed: renewed with another key", &cert, &[], &[&twin], "issuer-key-differs"),
         Shape::new("self-signed: old and new in the store", &cert, &[], &[&twin, &cert], "ok"),
         Shape::new("self-signed: not in the store", &cert, &[], &[&first], "no-issuer"),
         Shape::new("self-signed: empty store", &cert, &[], &[], "no-issuer"),
     ]);
     let old = kit.own(req_x509().with(&san()).serial(1).algorithm(RSA));
     let renewed = kit.own(req_x509().with(&san()).serial(2).key_of(&old));
-    shapes.push(Shape::new("self-signed: CA:TRUE, renewed with the same key", &renewed, &[], &[&old], "ok"));
+    shapes.push(Shape::new(
+        "self-signed: CA:TRUE, renewed with the same key",
+        &renewed,
+        &[],
+        &[&old],
+        "self-signed-renewed",
+    ));
     shapes
 }
 

@@ -89,7 +89,7 @@ fn authority(kit: &Kit) -> Vec<Shape> {
         three("intermediate with CA:FALSE", root(), inter().with(no_ca), leaf(), "intermediate-may-not-issue"),
         three("intermediate whose key may not sign certificates", root(), inter().with(no_sign), leaf(), "intermediate-may-not-issue"),
         three("intermediate without basic constraints", root(), inter().without(&["basicConstraints", "keyUsage"]), leaf(), "intermediate-may-not-issue"),
-        three("intermediate of version 1", root(), Spec::bare("/CN=Version 1"), leaf().no_key_ids(), "malformed"),
+        three("intermediate of version 1", root(), Spec::bare("/CN=Version 1"), leaf().no_key_ids(), "intermediate-may-not-issue"),
         three("root with path length 0 above an intermediate", root().with("basicConstraints=critical,CA:TRUE,pathlen:0"), inter(), leaf(), "path-too-long"),
         three("root with path length 1 above an intermediate", root().with("basicConstraints=critical,CA:TRUE,pathlen:1"), inter(), leaf(), "ok"),
         three("CA certificate as a server's", root(), inter(), leaf().with("basicConstraints=critical,CA:TRUE"), "ca-as-leaf").differs(
@@ -175,7 +175,7 @@ fn links(kit: &Kit) -> Vec<Shape> {
             &leaf,
             &[&inter],
             &[&root],
-            "issuer-key-differs",
+            "no-issuer",
         ),
         Shape::new("the same, stored", &leaf, &[], &[&inter], "issuer-key-differs"),
         Shape::new("both, the right one last", &leaf, &[&inter, &renamed], &[&root], "ok"),

@@ -1,29 +1,48 @@
-//! The table of all shapes in `docs/VERIFICATION.md`.
+//! The tables of `docs/VERIFICATION.md`.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
+
+use trust_tls::Code;
 
 use crate::oracle::{Answer, Row};
 use crate::shape::Shape;
 
-const BEGIN: &str = "<!-- live table: begin (written by the test) -->\n";
-const END: &str = "<!-- live table: end -->";
-
-/// Writes the table where `AGENTD_WRITE_DOCS` is 1, and holds it against the document otherwise.
+/// Holds the table of shapes against this run.
 pub(crate) fn check(shapes: &[Shape], rows: &[Row]) {
+    hold("live table", &table(shapes, rows));
+}
+
+/// Holds the table of codes against the code.
+pub(crate) fn check_codes() {
+    let mut text = "\n| code | what it says | what to do |\n|---|---|---|\n".to_owned();
+    for code in Code::ALL {
+        writeln!(text, "| `{}` | {} | {} |", code.code(), code.meaning(), code.remedy()).expect("memory");
+    }
+    text.push('\n');
+    hold("codes", &text);
+}
+
+/// Writes what is between two marks where `AGENTD_WRITE_DOCS` is 1, and holds it against the document otherwise.
+fn hold(name: &str, text: &str) {
+    // Two tests write to one file.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().expect("nobody failed between");
+    let (begin, end) =
+        (format!("<!-- {name}: begin (written by a test) -->\n"), format!("<!-- {name}: end -->"));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/VERIFICATION.md");
     let document = fs::read_to_string(&path).expect("docs/VERIFICATION.md");
-    let (before, rest) = document.split_once(BEGIN).expect("the mark where the table begins");
-    let (there, after) = rest.split_once(END).expect("the mark where the table ends");
-    let table = table(shapes, rows);
+    let (before, rest) = document.split_once(&begin).expect("the mark where the table begins");
+    let (there, after) = rest.split_once(&end).expect("the mark where the table ends");
     if std::env::var_os("AGENTD_WRITE_DOCS").is_some_and(|value| value == "1") {
-        fs::write(&path, format!("{before}{BEGIN}{table}{END}{after}")).expect("the document can be written");
+        fs::write(&path, format!("{before}{begin}{text}{end}{after}")).expect("the document can be written");
         return;
     }
     assert!(
-        there == table,
-        "docs/VERIFICATION.md has another table than this run; AGENTD_WRITE_DOCS=1 writes it"
+        there == text,
+        "docs/VERIFICATION.md: {name}: not what this run shows; AGENTD_WRITE_DOCS=1 writes it"
     );
 }
 
