@@ -1,5 +1,6 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `deny`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `deny`, `bench`.
 
+mod bench;
 mod deny;
 mod run;
 mod setup;
@@ -15,13 +16,15 @@ Usage: cargo xtask COMMAND
   test [-- ARGS]  install the servers and consumers that the tests use, build the programs, run all tests;
                   ARGS go to `cargo test`
   tidy            what the compiler does not check: direction of dependencies, stray files, words, sizes
-  deny            licences, sources and duplicates of all dependencies, by deny.toml";
+  deny            licences, sources and duplicates of all dependencies, by deny.toml
+  bench [PART]…   figures of whole processes beside their peers; parts: merge, latency, idle, connect";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or_default();
     let done = match (arguments.first().map(String::as_str), rest) {
         (Some("test"), rest) => test::run(rest.strip_prefix(&["--".to_owned()]).unwrap_or(rest)),
+        (Some("bench"), parts) => bench::run(parts),
         (Some("tidy"), []) => tidy::run(),
         (Some("deny"), []) => deny::run(),
         (Some("help" | "--help" | "-h") | None, _) => {

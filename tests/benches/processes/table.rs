@@ -1,0 +1,39 @@
+//! Tables in Markdown on stdout, so that a run can be put beside another.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+/// Prints one line or more.
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout();
+    // Nobody to tell where stdout is closed; lines are wanted while the bench goes on.
+    let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Prints the head of a table.
+pub(crate) fn head(title: &str, columns: &[&str]) {
+    say(&format!("\n### {title}\n\n| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len())));
+}
+
+/// Prints a row of it.
+pub(crate) fn row(cells: &[String]) {
+    say(&format!("| {} |", cells.join(" | ")));
+}
+
+/// Milliseconds, with as many digits as they deserve.
+pub(crate) fn ms(span: Duration) -> String {
+    let ms = span.as_secs_f64() * 1e3;
+    if ms < 10.0 {
+        format!("{ms:.2}")
+    } else if ms < 100.0 {
+        format!("{ms:.1}")
+    } else {
+        format!("{ms:.0}")
+    }
+}
+
+/// How many times `base` a span is.
+pub(crate) fn times(span: Duration, base: Duration) -> String {
+    let ratio = span.as_secs_f64() / base.as_secs_f64();
+    if ratio < 10.0 { format!("{ratio:.2}×") } else { format!("{ratio:.0}×") }
+}
