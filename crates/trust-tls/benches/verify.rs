@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p trust-tls --bench verify`. At the end the ratio of 10,000 anchors to one, which must be flat.
 
+use std::borrow::Borrow;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -46,8 +47,10 @@ impl Scene {
     }
 }
 
-fn set_of<'a>(certs: impl IntoIterator<Item = &'a Cert>) -> AnchorSet {
-    AnchorSet::new(certs.into_iter().map(|cert| Arc::new(Certificate::parse(cert.der()).expect("X.509"))))
+fn set_of(certs: impl IntoIterator<Item = impl Borrow<Cert>>) -> AnchorSet {
+    AnchorSet::new(
+        certs.into_iter().map(|cert| Arc::new(Certificate::parse(cert.borrow().der()).expect("X.509"))),
+    )
 }
 
 fn presented(chain: &[&Cert]) -> Presented {

@@ -170,23 +170,23 @@ impl Kit {
 
     /// Signed by its own key.
     pub(crate) fn own(&self, spec: Spec) -> Cert {
-        self.make(&spec, None)
+        self.make(spec, None)
     }
 
     /// Signed by another's key.
     pub(crate) fn by(&self, issuer: &Cert, spec: Spec) -> Cert {
-        self.make(&spec, Some(issuer))
+        self.make(spec, Some(issuer))
     }
 
-    fn make(&self, spec: &Spec, issuer: Option<&Cert>) -> Cert {
+    fn make(&self, spec: Spec, issuer: Option<&Cert>) -> Cert {
         let number = self.count.get() + 1;
         self.count.set(number);
         let file = |kind: &str| self.path().join(format!("{number}.{kind}"));
-        let key = match &spec.key {
-            Key::Of(path) => path.clone(),
-            Key::New(algorithm) => self.new_key(&file("key"), algorithm),
+        fs::write(file("cnf"), request_config(&spec)).expect("a scratch directory");
+        let key = match spec.key {
+            Key::Of(path) => path,
+            Key::New(algorithm) => new_key(&file("key"), algorithm),
         };
-        fs::write(file("cnf"), request_config(spec)).expect("a scratch directory");
         let mut request = command(tools::path("openssl"));
         request.args(["req", "-new", "-utf8", "-subj", &spec.subject]).arg("-config").arg(file("cnf"));
         request.arg("-key").arg(&key).arg("-out").arg(file("csr"));
@@ -222,16 +222,16 @@ impl Kit {
         let _made = run(&mut sign).expect_code(0);
         Cert { path: file("pem"), key }
     }
+}
 
-    fn new_key(&self, path: &Path, algorithm: &[&str]) -> PathBuf {
-        let mut generate = command(tools::path("openssl"));
-        generate.args(["genpkey", "-algorithm", algorithm[0], "-out"]).arg(path);
-        for option in &algorithm[1..] {
-            generate.args(["-pkeyopt", option]);
-        }
-        let _made = run(&mut generate).expect_code(0);
-        path.to_owned()
+fn new_key(path: &Path, algorithm: &[&str]) -> PathBuf {
+    let mut generate = command(tools::path("openssl"));
+    generate.args(["genpkey", "-algorithm", algorithm[0], "-out"]).arg(path);
+    for option in &algorithm[1..] {
+        generate.args(["-pkeyopt", option]);
     }
+    let _made = run(&mut generate).expect_code(0);
+    path.to_owned()
 }
 
 fn request_config(spec: &Spec) -> String {
