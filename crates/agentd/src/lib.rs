@@ -12,6 +12,7 @@ mod cli;
 mod failure;
 mod handler;
 mod logging;
+mod playground;
 mod service;
 mod signals;
 
@@ -40,6 +41,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    if let Some(directory) = cli.playground {
+        return playground::run(directory.as_deref(), cli.once);
+    }
     let root = cli.root.map(std::path::absolute).transpose().map_err(|error| {
         Failure::new(Failure::USAGE, format_args!("--root cannot be made an absolute path: {error}"))
     })?;
