@@ -68,7 +68,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// Nothing came in time.
-    #[error("{host} did not answer within {} s ({phase})", after.as_secs())]
+    #[error("{host} did not answer within {:.1} s ({phase})", after.as_secs_f32())]
     Timeout {
         /// The name.
         host: String,
@@ -135,14 +135,22 @@ impl ConnectError {
             }
             Self::NotTls { .. } => "check the port: it may be one for plain HTTP",
             Self::Incompatible { .. } => "enable TLS 1.2 with ECDHE and AES-GCM, or TLS 1.3, on the server",
+            Self::Alert { alert: AlertDescription::UnrecognisedName, .. } => {
+                "the server has no site of that name: check the host, and the server's bindings"
+            }
+            Self::Alert {
+                alert: AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure,
+                ..
+            } => {
+                "the server may want a client certificate, which agentd has none of: look at the server's log"
+            }
             Self::Alert { .. } | Self::Handshake { .. } => "look at the server's log",
         }
     }
 }
 
-/// Connects, and judges the chain that the server presents. A refused chain is an [`Outcome`], not an error.
-///
-/// Addresses are tried in the resolver's order; `limit` is for all of it.
+/// Looks up the host's addresses, connects, and judges the chain that the server presents. A refused chain is an
+/// [`Outcome`], not an error. `limit` is for all of it.
 ///
 /// # Errors
 /// [`ConnectError`] where it did not come to a verdict.
@@ -152,20 +160,34 @@ pub async fn connect(
     request: Request,
     limit: Duration,
 ) -> Result<Outcome, ConnectError> {
-    let started = Instant::now();
     let end = tokio::time::Instant::now() + limit;
-    let late = |phase| ConnectError::Timeout { host: target.host.clone(), phase, after: limit };
     let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
     let addresses: Vec<SocketAddr> = timeout_at(end, lookup)
         .await
-        .map_err(|_| late("looking up its address"))?
+        .map_err(|_| late(target, "looking up its address", limit))?
         .map_err(|source| ConnectError::Resolve { host: target.host.clone(), source })?
         .collect();
-    let (stream, address) =
-        timeout_at(end, open(target, &addresses)).await.map_err(|_| late("opening the connection"))??;
+    connect_to(set, target, &addresses, request, end.saturating_duration_since(tokio::time::Instant::now()))
+        .await
+}
+
+/// As [`connect`], to addresses that are known already, in their order.
+///
+/// # Errors
+/// [`ConnectError`] where it did not come to a verdict.
+pub async fn connect_to(
+    set: Arc<AnchorSet>,
+    target: &Target,
+    addresses: &[SocketAddr],
+    request: Request,
+    limit: Duration,
+) -> Result<Outcome, ConnectError> {
+    let started = Instant::now();
+    let end = tokio::time::Instant::now() + limit;
+    let (stream, address) = open(target, addresses, end, limit).await?;
     let verifier = Arc::new(ChainVerifier::new(set, request));
-    let handshake = timeout_at(end, shake_hands(stream, target, Arc::clone(&verifier)));
-    let result = handshake.await.map_err(|_| late("the TLS handshake"))?;
+    let handshake = timeout_at(end, shake_hands(stream, target, address, Arc::clone(&verifier)));
+    let result = handshake.await.map_err(|_| late(target, "the TLS handshake", limit))?;
     let elapsed = started.elapsed();
     let captured = verifier.captured();
     match (result, captured) {
@@ -196,43 +218,59 @@ pub async fn connect(
             elapsed,
             stream: None,
         }),
-        (Err(source), _) => Err(handshake_error(address, source)),
-        (Ok(_), None) => Err(handshake_error(address, io::ErrorKind::InvalidData.into())),
+        (Err(source), captured) => Err(handshake_error(address, source, captured.is_some())),
+        (Ok(_), None) => Err(handshake_error(address, io::ErrorKind::InvalidData.into(), false)),
     }
 }
 
-async fn open(target: &Target, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), ConnectError> {
-    let mut last = None;
-    for &address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+/// The first address that takes the connection. One that stays silent costs its share of the time, not all of it: a
+/// name with a dead IPv6 address is common.
+async fn open(
+    target: &Target,
+    addresses: &[SocketAddr],
+    end: tokio::time::Instant,
+    limit: Duration,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let mut last =
+        ConnectError::Resolve { host: target.host.clone(), source: io::ErrorKind::NotFound.into() };
+    for (tried, &address) in addresses.iter().enumerate() {
+        let now = tokio::time::Instant::now();
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = now + end.saturating_duration_since(now) / left;
+        match timeout_at(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 // A handshake is small packets that wait for one another. Where it cannot be set it is only slower.
                 let _slower = stream.set_nodelay(true);
                 return Ok((stream, address));
             }
-            Err(source) => last = Some(ConnectError::Tcp { host: target.host.clone(), address, source }),
+            Ok(Err(source)) => last = ConnectError::Tcp { host: target.host.clone(), address, source },
+            Err(_) => last = late(target, "opening the connection", limit),
         }
     }
-    Err(last.unwrap_or_else(|| ConnectError::Resolve {
-        host: target.host.clone(),
-        source: io::ErrorKind::NotFound.into(),
-    }))
+    Err(last)
+}
+
+fn late(target: &Target, phase: &'static str, after: Duration) -> ConnectError {
+    ConnectError::Timeout { host: target.host.clone(), phase, after }
 }
 
 async fn shake_hands(
     stream: TcpStream,
     target: &Target,
+    address: SocketAddr,
     verifier: Arc<ChainVerifier>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let invalid =
         |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
     let config = client_config(verifier).map_err(|error| invalid(&error))?;
     let bare = target.host.strip_suffix('.').unwrap_or(&target.host).to_owned();
-    let name = ServerName::try_from(bare).map_err(|error| invalid(&error))?;
+    // What is no DNS name cannot be sent as one (RFC 6066 §3); the verdict is about the host as asked for all the same.
+    let name = ServerName::try_from(bare).unwrap_or_else(|_| ServerName::from(address.ip()));
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-fn handshake_error(address: SocketAddr, source: io::Error) -> ConnectError {
+/// After the server's certificate versions and suites are settled, so that the same alert means something else.
+fn handshake_error(address: SocketAddr, source: io::Error, settled: bool) -> ConnectError {
     let tls = source.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
     match tls {
         Some(TlsError::InvalidMessage(_)) => ConnectError::NotTls { address },
@@ -249,7 +287,7 @@ fn handshake_error(address: SocketAddr, source: io::Error) -> ConnectError {
             AlertDescription::HandshakeFailure
             | AlertDescription::ProtocolVersion
             | AlertDescription::InsufficientSecurity,
-        )) => ConnectError::Incompatible { address },
+        )) if !settled => ConnectError::Incompatible { address },
         Some(TlsError::AlertReceived(alert)) => ConnectError::Alert { address, alert: *alert },
         _ => ConnectError::Handshake { address, source },
     }
