@@ -29,7 +29,7 @@ pub(crate) fn run(endpoint: &Endpoint, count: usize) {
     let again =
         Contender { name: "agentctl regen", runs: 40, prepare: Box::new(|| ()), command: Box::new(command) };
     let measured = contest(&[again]);
-    let alone = calls_of_process(endpoint, command());
+    let alone = calls_of_process(endpoint, &command());
     let daemon = Daemon::start(endpoint);
     sleep(PAUSE);
     let spans = (0..LOOKS).map(|_| {
@@ -135,7 +135,7 @@ pub(crate) fn calls_while(endpoint: &Endpoint, id: u32, work: impl FnOnce()) -> 
     Some(Calls::read(&trace))
 }
 
-fn calls_of_process(endpoint: &Endpoint, traced: Command) -> Option<Calls> {
+fn calls_of_process(endpoint: &Endpoint, traced: &Command) -> Option<Calls> {
     let trace = endpoint.beside("trace");
     let mut strace = command(tools::find("strace")?);
     strace.args(["-f", "-o"]).arg(&trace).arg(traced.get_program()).args(traced.get_args());
