@@ -224,6 +224,9 @@ mod tests {
         push_pem(&mut text, certificate("good").der());
         let content = Content::parse(text.as_bytes(), &Limits::default());
         assert_eq!(content.found.len(), 1);
-        assert_eq!(content.rejects.iter().map(|r| (r.line, r.reason)).collect::<Vec<_>>(), [(1, Reason::NotX509)]);
+        assert_eq!(
+            content.rejects.iter().map(|r| (r.line, r.reason)).collect::<Vec<_>>(),
+            [(1, Reason::NotX509)]
+        );
     }
 }
