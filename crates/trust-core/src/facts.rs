@@ -46,6 +46,8 @@ pub struct Facts {
     pub key_usage: Option<KeyUsage>,
     /// Extended key usage (§4.2.1.12), where there is one.
     pub extended_key_usage: Option<ExtendedKeyUsage>,
+    /// Netscape's certificate type, the predecessor of extended key usage, where there is one.
+    pub netscape_type: Option<NetscapeType>,
     /// DNS names of the subject alternative name (§4.2.1.6), as written.
     pub dns_names: Vec<Box<str>>,
     /// IP addresses of it.
@@ -100,11 +102,22 @@ pub struct ExtendedKeyUsage {
     pub purposes: Box<[Box<str>]>,
 }
 
+/// Netscape's certificate type as far as TLS servers go. OpenSSL heeds it to this day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetscapeType {
+    /// For TLS servers.
+    pub server: bool,
+    /// For a CA of TLS servers.
+    pub ca: bool,
+}
+
 /// Name constraints. What they allow is judged by path building, on the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameConstraints {
     /// They limit DNS names or addresses.
     pub concern_hosts: bool,
+    /// They limit names of another kind, such as those of certificates themselves.
+    pub concern_others: bool,
 }
 
 /// The certificate that an authority key identifier means.
@@ -171,6 +184,7 @@ impl Facts {
             basic_constraints: None,
             key_usage: None,
             extended_key_usage: None,
+            netscape_type: None,
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
             has_alternative_host: false,
@@ -219,14 +233,15 @@ impl Facts {
 
     /// It may verify others: a CA whose key usage allows it. What is older than basic constraints is taken as OpenSSL
     /// takes it: a self-signed certificate of version 1, which has no way to say so, and one of version 3 that has no
-    /// basic constraints but a key usage for signing certificates.
+    /// basic constraints but a key usage for signing certificates, or else Netscape's type of a CA.
     #[must_use]
     pub fn may_issue(&self) -> bool {
         let allowed = self.key_usage.is_none_or(|usage| usage.cert_sign);
         match self.basic_constraints {
             Some(basic) => basic.ca && allowed,
             None if self.version == 1 => self.names_itself(),
-            None => self.key_usage.is_some_and(|usage| usage.cert_sign),
+            None if self.key_usage.is_some() => allowed,
+            None => self.netscape_type.is_some_and(|netscape| netscape.ca),
         }
     }
 

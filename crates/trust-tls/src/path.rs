@@ -162,7 +162,8 @@ fn leaf_purpose(facts: &Facts) -> Result<(), Code> {
     }
     let usage = facts.key_usage.is_none_or(|usage| usage.digital_signature || usage.key_exchange);
     let extended = facts.extended_key_usage.as_ref().is_none_or(|usage| usage.server_auth);
-    if usage && extended { Ok(()) } else { Err(Code::WrongPurpose) }
+    let netscape = facts.netscape_type.is_none_or(|netscape| netscape.server);
+    if usage && extended && netscape { Ok(()) } else { Err(Code::WrongPurpose) }
 }
 
 pub(crate) fn within_validity(at: Timestamp, certificate: &Certificate) -> Result<(), Code> {

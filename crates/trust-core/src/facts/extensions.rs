@@ -9,7 +9,8 @@ use x509_parser::extensions::{
 use x509_parser::oid_registry;
 
 use super::{
-    AuthorityCertificate, BasicConstraints, CanonicalName, ExtendedKeyUsage, Facts, KeyUsage, NameConstraints,
+    AuthorityCertificate, BasicConstraints, CanonicalName, ExtendedKeyUsage, Facts, KeyUsage,
+    NameConstraints, NetscapeType,
 };
 
 impl Facts {
@@ -31,11 +32,17 @@ impl Facts {
             ParsedExtension::ExtendedKeyUsage(usage) => self.extended_key_usage = Some(purposes(usage)),
             ParsedExtension::SubjectAlternativeName(names) => self.take_in_names(&names.general_names),
             ParsedExtension::NameConstraints(constraints) => {
-                let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
-                let concern_hosts = subtrees.into_iter().flatten().flatten().any(|subtree| {
+                let bases = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+                let bases = bases.into_iter().flatten().flatten().map(|subtree| {
                     matches!(subtree.base, GeneralName::DNSName(_) | GeneralName::IPAddress(_))
                 });
-                self.name_constraints = Some(NameConstraints { concern_hosts });
+                let (concern_hosts, concern_others) =
+                    bases.fold((false, false), |(hosts, others), host| (hosts | host, others | !host));
+                self.name_constraints = Some(NameConstraints { concern_hosts, concern_others });
+            }
+            ParsedExtension::NSCertType(netscape) => {
+                self.netscape_type =
+                    Some(NetscapeType { server: netscape.ssl_server(), ca: netscape.ssl_ca() });
             }
             ParsedExtension::ParseError { .. } => self.malformed_extensions |= is_decisive(extension),
             _ => {}

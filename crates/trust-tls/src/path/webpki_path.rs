@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
+use trust_core::facts::Facts;
 use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 
 use super::raw;
@@ -18,50 +19,81 @@ const MAX_INTERMEDIATES: usize = 6;
 
 /// The path is the leaf first; all its signatures and CAs are known to be good.
 pub(super) fn verify(anchor: &Anchor, path: &[Node<'_>], at: Timestamp) -> Result<(), Code> {
-    // webpki compares names byte by byte. Where two spell one name differently (RFC 5280 §7.1), and where the path is
-    // longer than it takes, the certificate above stands in for the anchor.
-    let agree = path
-        .windows(2)
-        .take(MAX_INTERMEDIATES)
-        .take_while(|pair| pair[0].facts.issuer_der == pair[1].facts.subject_der);
-    let last = agree.count();
-    let (lower, above) = path.split_at(last + 1);
-    let issuer_der = match above.first() {
-        None => anchor.certificate.der(),
-        Some(node) => &node.presented.der,
-    };
-    let beyond =
-        above.iter().skip(1).map(|node| node.facts).chain((!above.is_empty()).then_some(&anchor.facts));
-    if beyond.into_iter().any(|facts| facts.name_constraints.is_some()) {
-        // They would have to be held against names that webpki does not see from here.
-        return Err(Code::NameConstraint);
+    // Where webpki cannot go on upwards, the certificate above stands in for the anchor. What is above that one was
+    // judged before by the same rules, except for name constraints.
+    let lower =
+        path.windows(2).take(MAX_INTERMEDIATES).take_while(|pair| goes_on(&pair[0], &pair[1])).count() + 1;
+    let (lower, above) = path.split_at(lower);
+    let anchor_facts = &anchor.facts;
+    let anchor = Issuer { facts: anchor_facts, der: anchor.certificate.der() };
+    let mut above =
+        above.iter().map(|node| Issuer { facts: node.facts, der: &node.presented.der }).chain([anchor]);
+    let Some(stand_in) = above.next() else { return Err(Code::Malformed) };
+    if is_too_strict(&lower[0]) {
+        // Then all that is left for webpki to judge is name constraints.
+        let unconstrained = path
+            .iter()
+            .map(|node| node.facts)
+            .chain([anchor_facts])
+            .all(|facts| facts.name_constraints.is_none());
+        return if unconstrained { Ok(()) } else { Err(Code::UnknownCriticalExtension) };
     }
-    let name = &lower[last].facts.issuer_der;
-    let constrained = above.first().map_or(&anchor.facts, |node| node.facts).name_constraints.is_some();
-    with_anchor(lower, issuer_der, name, constrained, at)
+    verify_below(lower, &stand_in, stand_in.constraints()?.as_deref(), at)?;
+    for beyond in above {
+        let Some(constraints) = beyond.constraints()? else { continue };
+        if beyond.facts.name_constraints.is_some_and(|constraints| constraints.concern_others) {
+            // They may speak of the certificates between, which webpki does not see from here.
+            return Err(Code::NameConstraint);
+        }
+        verify_below(lower, &stand_in, Some(&constraints), at)?;
+    }
+    Ok(())
 }
 
-fn with_anchor(
+/// webpki compares names byte by byte, where RFC 5280 §7.1 lets two spell one name differently; and it takes critical
+/// extensions for policies, which certificates of larger organisations have, for unknown ones.
+fn goes_on(below: &Node<'_>, above: &Node<'_>) -> bool {
+    below.facts.issuer_der == above.facts.subject_der && EndEntityCert::try_from(&above.presented.der).is_ok()
+}
+
+/// webpki refuses the leaf for an extension, and nothing else, which is understood here.
+fn is_too_strict(leaf: &Node<'_>) -> bool {
+    let read = EndEntityCert::try_from(&leaf.presented.der);
+    leaf.facts.unknown_critical.is_empty() && matches!(read, Err(Error::UnsupportedCriticalExtension))
+}
+
+struct Issuer<'a> {
+    facts: &'a Facts,
+    der: &'a [u8],
+}
+
+impl Issuer<'_> {
+    /// Name constraints as webpki takes them.
+    fn constraints(&self) -> Result<Option<Vec<u8>>, Code> {
+        if self.facts.name_constraints.is_none() {
+            // Nor does it matter then whether webpki is too strict for this issuer.
+            return Ok(None);
+        }
+        let der = CertificateDer::from(self.der);
+        let read = webpki::anchor_from_trusted_cert(&der).map_err(|_| Code::Malformed)?;
+        Ok(read.name_constraints.map(|constraints| constraints.to_vec()))
+    }
+}
+
+fn verify_below(
     path: &[Node<'_>],
-    issuer: &[u8],
-    name: &[u8],
-    constrained: bool,
+    issuer: &Issuer<'_>,
+    constraints: Option<&[u8]>,
     at: Timestamp,
 ) -> Result<(), Code> {
-    let parts = raw::Parts::of(issuer).ok_or(Code::Malformed)?;
-    let issuer = CertificateDer::from(issuer);
-    let name_constraints = match webpki::anchor_from_trusted_cert(&issuer) {
-        Ok(read) => read.name_constraints,
-        // An issuer that webpki is too strict for; but constraints that it cannot read must not be lost.
-        Err(_) if !constrained => None,
-        Err(_) => return Err(Code::Malformed),
-    };
+    let parts = raw::Parts::of(issuer.der).ok_or(Code::Malformed)?;
+    let (Some(leaf), Some(top)) = (path.first(), path.last()) else { return Err(Code::Malformed) };
     let anchors = [TrustAnchor {
-        subject: Der::from_slice(raw::content(name).ok_or(Code::Malformed)?),
+        subject: Der::from_slice(raw::content(&top.facts.issuer_der).ok_or(Code::Malformed)?),
         subject_public_key_info: Der::from_slice(parts.spki),
-        name_constraints,
+        name_constraints: constraints.map(Der::from_slice),
     }];
-    let leaf = EndEntityCert::try_from(&path[0].presented.der).map_err(|error| code_of(&error))?;
+    let leaf = EndEntityCert::try_from(&leaf.presented.der).map_err(|error| code_of(&error))?;
     let intermediates: Vec<CertificateDer<'_>> =
         path[1..].iter().map(|node| node.presented.der.clone()).collect();
     let time = unix_time(at);

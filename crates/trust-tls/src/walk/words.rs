@@ -269,6 +269,9 @@ fn purpose_words(facts: &Facts) -> String {
             "its extended key usage is {}",
             shortened(usage.purposes.iter().map(|purpose| printable(purpose)).collect()).join(", ")
         ),
+        _ if facts.netscape_type.is_some_and(|netscape| !netscape.server) => {
+            "its Netscape certificate type is not for servers".to_owned()
+        }
         _ => "its key usage allows neither signing nor key exchange".to_owned(),
     }
 }

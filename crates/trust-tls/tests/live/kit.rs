@@ -100,8 +100,9 @@ impl Spec {
         self
     }
 
+    /// Without key identifiers, which openssl adds by itself unless it is told not to.
     pub(crate) fn no_key_ids(self) -> Self {
-        self.without(&["subjectKeyIdentifier", "authorityKeyIdentifier"])
+        self.with("subjectKeyIdentifier=none").with("authorityKeyIdentifier=none")
     }
 
     pub(crate) fn subject(mut self, subject: &str) -> Self {

@@ -7,6 +7,7 @@ mod chains;
 mod keys;
 mod kit;
 mod names;
+mod odd;
 mod oracle;
 mod own;
 mod refused;
@@ -32,6 +33,7 @@ fn shapes(kit: &Kit) -> Vec<Shape> {
     shapes.extend(names::shapes(kit));
     shapes.extend(keys::shapes(kit));
     shapes.extend(refused::shapes(kit));
+    shapes.extend(odd::shapes(kit));
     shapes
 }
 
