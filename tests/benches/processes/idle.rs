@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::corpus;
 use crate::daemon::Daemon;
-use crate::measure::{Spans, cpu_of, status_field};
+use crate::measure::{Spans, all_cpu_of, status_field};
 use crate::table::{head, ms, row, say};
 use crate::unchanged::calls_while;
 
@@ -32,7 +32,7 @@ pub(crate) fn run() {
             "VmHWM MiB",
             "of it anonymous",
             "threads",
-            "CPU in 60 s, ms",
+            "CPU in 60 s, ms (ticks of 10)",
             "system calls in 60 s",
             "wake-ups",
         ],
@@ -65,9 +65,9 @@ fn one(blocks: &[String]) -> Option<String> {
     sleep(SETTLE);
     let id = daemon.id();
     let held = ["VmRSS", "VmHWM", "RssAnon"].map(|field| status_field(id, field));
-    let before = cpu_of(id);
+    let before = all_cpu_of(id);
     let calls = calls_while(&endpoint, id, || sleep(WATCHED));
-    let cpu = cpu_of(id).saturating_sub(before);
+    let cpu = all_cpu_of(id).saturating_sub(before);
     let threads = status_field(id, "Threads");
     daemon.stop();
     let counted = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());

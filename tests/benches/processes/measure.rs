@@ -118,7 +118,13 @@ pub(crate) fn once(command: &mut Command) -> (Duration, bool) {
     (start.elapsed(), status.success())
 }
 
-/// CPU that a running process has used so far, all its threads.
+/// CPU that a running process has used so far, with threads that have ended, in ticks of 10 ms.
+pub(crate) fn all_cpu_of(id: u32) -> Duration {
+    const UTIME: usize = 11;
+    ticks(&format!("/proc/{id}/stat"), UTIME)
+}
+
+/// CPU that the threads of a running process have used so far; one that ends takes its share with it.
 pub(crate) fn cpu_of(id: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{id}/task")).expect("a running process");
     threads
@@ -162,14 +168,18 @@ fn file_system(path: &Path, mounts: &str) -> String {
     over.map_or_else(|| "an unknown file system".to_owned(), |(_, kind)| kind.to_owned())
 }
 
-/// User and system time of all children that have ended, in ticks of 10 ms: exact only over many runs, as the kernel
-/// keeps the rest of a tick and shows it later.
+/// User and system time of all children that have ended: exact over many runs only, as a tick is 10 ms and the kernel
+/// keeps the rest of one and shows it later.
 fn cpu_of_children() -> Duration {
-    let text = fs::read_to_string("/proc/self/stat").expect("our own process");
-    // The name in parentheses may hold anything; fields 16 and 17 are counted from behind it.
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields.iter().skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
+    const CUTIME: usize = 13;
+    ticks("/proc/self/stat", CUTIME)
+}
+
+/// The sum of a field of `/proc/<id>/stat` and the one after it, counted from behind the name, which may hold anything.
+fn ticks(path: &str, field: usize) -> Duration {
+    let text = fs::read_to_string(path).expect("a running process");
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(field).take(2);
+    Duration::from_millis(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
 }
 
 fn peak(contender: &Contender<'_>) -> Option<u64> {
