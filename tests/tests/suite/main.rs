@@ -4,6 +4,8 @@
 //! until a deadline that only a failing test reaches.
 
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod connect;
