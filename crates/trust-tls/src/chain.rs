@@ -76,9 +76,7 @@ impl<'a> Chain<'a> {
             }
             match self.is_signed_by(index, anchor, parts.spki) {
                 Ok(()) => issued.push(index),
-                Err(code) => {
-                    best = best.max(Failure { code, culprit: self.culprit_of_signature(index, code) });
-                }
+                Err(code) => best = best.max(blame(code, self.culprit(index), Culprit::Anchor)),
             }
         }
         if issued.is_empty() { Err(best) } else { Ok(issued) }
@@ -129,8 +127,10 @@ impl<'a> Chain<'a> {
             self.budget.step().map_err(Failure::of_work)?;
             match self.is_signed_by(head, parent.facts, parent.parts.spki) {
                 Ok(()) => {}
+                // Another of this name, which is no news: what the server sends besides may be junk.
+                Err(Code::IssuerKeyDiffers) => continue,
                 Err(code) => {
-                    best = best.max(Failure { code, culprit: self.culprit_of_signature(head, code) });
+                    best = best.max(blame(code, self.culprit(head), self.culprit(above)));
                     continue;
                 }
             }
@@ -156,22 +156,22 @@ impl<'a> Chain<'a> {
         result
     }
 
-    /// A short key is the issuer's fault, a weak digest shows in what was signed.
-    fn culprit_of_signature(&self, index: usize, code: Code) -> Culprit {
-        match code {
-            Code::WeakKey => Culprit::Anchor,
-            _ => culprit(index, self.nodes[index].presented),
+    /// The leaf by its place, any other by what it is: places change with the order sent.
+    fn culprit(&self, index: usize) -> Culprit {
+        match index {
+            0 => Culprit::Leaf,
+            _ => Culprit::Intermediate(self.nodes[index].presented.sha256),
         }
     }
 }
 
-fn node(presented: &PresentedCertificate) -> Option<Node<'_>> {
-    Some(Node { presented, facts: presented.facts.as_ref()?, parts: Parts::of(&presented.der)? })
+/// A short key is the issuer's fault; a weak digest shows in what was signed.
+fn blame(code: Code, signed: Culprit, issuer: Culprit) -> Failure {
+    Failure { code, culprit: if code == Code::WeakKey { issuer } else { signed } }
 }
 
-/// The leaf by its place, any other by what it is: places change with the order sent.
-fn culprit(index: usize, presented: &PresentedCertificate) -> Culprit {
-    if index == 0 { Culprit::Leaf } else { Culprit::Intermediate(presented.sha256) }
+fn node(presented: &PresentedCertificate) -> Option<Node<'_>> {
+    Some(Node { presented, facts: presented.facts.as_ref()?, parts: Parts::of(&presented.der)? })
 }
 
 fn check_signature(

@@ -68,7 +68,10 @@ pub(crate) fn build<'a>(
 }
 
 fn replaced(anchor: &Anchor, leaf: Node<'_>) -> Code {
-    if anchor.facts.spki_sha256 == leaf.facts.spki_sha256 {
+    if anchor.facts.subject_name != leaf.facts.subject_name {
+        // It has to do with something else that was sent.
+        Code::NoIssuer
+    } else if anchor.facts.spki_sha256 == leaf.facts.spki_sha256 {
         Code::SelfSignedRenewed
     } else {
         Code::IssuerKeyDiffers

@@ -1,5 +1,5 @@
-//! One handshake against servers of every habit: what it is called when it does not come about, what the server is told
-//! when its chain is refused, and what a change of the anchors means for connections.
+//! One handshake against servers of every habit: what it is called when it does not come about, and what the server is
+//! told when its chain is refused.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 use std::io::{Read as _, Write as _};
@@ -258,46 +258,4 @@ fn the_first_flight_is_one_packet() {
         (100..1000).contains(&length),
         "{length} bytes: a share of a post-quantum group has more than a thousand"
     );
-}
-
-/// A new generation is used by the next connection, and a session of the old one is never resumed, however many
-/// connections come and go at once.
-#[test]
-fn anchors_change_under_load() {
-    const ROUNDS: usize = 8;
-    const AT_ONCE: usize = 8;
-    let (old, new) = (Recipe::ca("Old").self_signed(), Recipe::ca("New").self_signed());
-    let leaf = Recipe::leaf(HOST).issued_by(&old);
-    let (address, seen) = tls_server(serving(&leaf, &leaf));
-    let generations = [set(&[&old]), set(&[&new]), set(&[&new, &old])];
-    let current = Arc::new(Mutex::new(Arc::clone(&generations[0])));
-    let target = Target { host: HOST.to_owned(), port: address.port() };
-    let mut accepted = 0;
-    for round in 0..ROUNDS {
-        runtime().block_on(async {
-            let mut begun = Vec::new();
-            for number in 0..AT_ONCE {
-                let generation = (round + number) % generations.len();
-                // The set is taken when the connection begins; what comes after does not touch it.
-                let mine = Arc::clone(&current.lock().unwrap());
-                let expected = mine.len() == 2 || Arc::ptr_eq(&mine, &generations[0]);
-                let target = target.clone();
-                begun.push((
-                    expected,
-                    tokio::spawn(async move { connect(mine, &target, now(), LIMIT).await }),
-                ));
-                *current.lock().unwrap() = Arc::clone(&generations[generation]);
-            }
-            for (expected, connection) in begun {
-                let outcome = connection.await.unwrap().expect("a verdict");
-                assert_eq!(outcome.captured.verdict.accepted, expected);
-                accepted += usize::from(expected);
-            }
-        });
-    }
-    drop(generations);
-    let kinds: Vec<Seen> = (0..ROUNDS * AT_ONCE).map(|_| seen.recv_timeout(LIMIT).unwrap()).collect();
-    let resumed = kinds.iter().filter(|kind| matches!(kind, Ok(HandshakeKind::Resumed))).count();
-    let whole = kinds.iter().filter(|kind| matches!(kind, Ok(HandshakeKind::Full))).count();
-    assert_eq!((resumed, whole >= accepted), (0, true), "{kinds:?}");
 }
