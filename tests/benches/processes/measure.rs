@@ -44,12 +44,6 @@ impl Spans {
         self.0.len()
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an index into a few hundred spans"
-    )]
     fn at(&self, part: f64) -> Duration {
         let last = self.0.len().saturating_sub(1);
         self.0.get((last as f64 * part).ceil() as usize).copied().unwrap_or_default()
