@@ -11,6 +11,7 @@ use crate::anchors::Anchor;
 use crate::chain::{Chain, Node};
 use crate::code::Code;
 
+mod proven;
 pub(crate) mod raw;
 mod webpki_path;
 

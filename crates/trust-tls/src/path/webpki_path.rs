@@ -1,13 +1,14 @@
-//! A proven path handed to webpki, which has the last word on it: signatures once more, validity, CA flags, purposes, and
-//! name constraints, which are judged by it alone.
+//! A proven path handed to webpki, which has the last word on it: validity, CA flags, path lengths, and name constraints,
+//! which are judged by it alone.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls_pki_types::{CertificateDer, Der, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, Der, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use trust_core::facts::Facts;
 use webpki::{EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 
+use super::proven::{Proven, links};
 use super::raw;
 use crate::anchors::Anchor;
 use crate::chain::Node;
@@ -19,10 +20,16 @@ const MAX_INTERMEDIATES: usize = 6;
 
 /// The path is the leaf first; all its signatures and CAs are known to be good.
 pub(super) fn verify(anchor: &Anchor, path: &[Node<'_>], at: Timestamp) -> Result<(), Code> {
-    // Where webpki cannot go on upwards, the certificate above stands in for the anchor. What is above that one was
-    // judged before by the same rules, except for name constraints.
-    let lower =
-        path.windows(2).take(MAX_INTERMEDIATES).take_while(|pair| goes_on(&pair[0], &pair[1])).count() + 1;
+    // webpki compares names byte by byte, where RFC 5280 §7.1 lets two spell one name differently; it does not read all
+    // certificates, and takes six intermediates. Where it cannot go on upwards, the certificate above stands in for the
+    // anchor. What is above that one was judged before by the same rules, except for name constraints.
+    let mut lower = 1;
+    let mut goes_on = true;
+    for pair in path.windows(2) {
+        let spelled_alike = pair[0].facts.issuer_der == pair[1].facts.subject_der;
+        goes_on &= is_readable(&pair[1])? && spelled_alike && lower <= MAX_INTERMEDIATES;
+        lower += usize::from(goes_on);
+    }
     let (lower, above) = path.split_at(lower);
     let anchor_facts = &anchor.facts;
     let anchor = Issuer { facts: anchor_facts, der: anchor.certificate.der() };
@@ -50,10 +57,14 @@ pub(super) fn verify(anchor: &Anchor, path: &[Node<'_>], at: Timestamp) -> Resul
     Ok(())
 }
 
-/// webpki compares names byte by byte, where RFC 5280 §7.1 lets two spell one name differently; and it takes critical
-/// extensions for policies, which certificates of larger organisations have, for unknown ones.
-fn goes_on(below: &Node<'_>, above: &Node<'_>) -> bool {
-    below.facts.issuer_der == above.facts.subject_der && EndEntityCert::try_from(&above.presented.der).is_ok()
+/// Whether webpki can read an intermediate. Critical extensions for policies, which those of larger organisations have,
+/// are unknown ones to it; with anything else that it cannot read there is something wrong.
+fn is_readable(node: &Node<'_>) -> Result<bool, Code> {
+    match EndEntityCert::try_from(&node.presented.der) {
+        Ok(_) => Ok(true),
+        Err(Error::UnsupportedCriticalExtension) => Ok(false),
+        Err(_) => Err(Code::Malformed),
+    }
 }
 
 /// webpki refuses the leaf for an extension, and nothing else, which is understood here.
@@ -96,8 +107,12 @@ fn verify_below(
     let leaf = EndEntityCert::try_from(&leaf.presented.der).map_err(|error| code_of(&error))?;
     let intermediates: Vec<CertificateDer<'_>> =
         path[1..].iter().map(|node| node.presented.der.clone()).collect();
+    let links = links(path, parts).ok_or(Code::Malformed)?;
+    let proven: Vec<Proven<'_>> =
+        algorithms().all.iter().map(|algorithm| Proven { algorithm: *algorithm, links: &links }).collect();
+    let proven: Vec<&dyn SignatureVerificationAlgorithm> = proven.iter().map(|proven| proven as _).collect();
     let time = unix_time(at);
-    leaf.verify_for_usage(algorithms().all, &anchors, &intermediates, time, Purposes, None, None)
+    leaf.verify_for_usage(&proven, &anchors, &intermediates, time, Purposes, None, None)
         .map(|_| ())
         .map_err(|error| code_of(&error))
 }
