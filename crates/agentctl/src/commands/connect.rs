@@ -264,7 +264,8 @@ fn render(
         "attention" => styled(WARN, "attention"),
         other => styled(BAD, other),
     };
-    writeln!(out, "{lock}: {}", report.verdict.detail)?;
+    let why = report.lock_reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    writeln!(out, "{lock}{why}: {}", report.verdict.detail)?;
     foresight(outcome, set, at, out)
 }
 
