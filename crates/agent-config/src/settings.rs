@@ -333,7 +333,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// The look that stands in for watching: soon enough for a person who waits for it.
 const DEGRADED_POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Tools that write in pieces do so within a few milliseconds; a change shall arrive within 50 ms.
-const SETTLE: Duration = Duration::from_millis(25);
+const SETTLE: Duration = Duration::from_millis(5);
 /// Enough for a handshake over a satellite line.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Often enough to see a server change its certificate before the next working day.

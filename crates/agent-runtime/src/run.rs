@@ -20,10 +20,6 @@ use crate::look::Look;
 use crate::servers::{ServerStatus, Servers};
 use crate::watch::{WatchReport, Watcher};
 
-/// After the first sign of a change, so that one rename is one look and not three; short, for what is added counts at
-/// once and what is lost waits by itself.
-const SETTLE: Duration = Duration::from_millis(5);
-
 /// What the loop is asked from outside.
 #[derive(Debug)]
 pub enum Command {
@@ -93,6 +89,9 @@ pub struct Runner {
     last_outcome: Option<Arc<Outcome>>,
     outcomes: broadcast::Sender<Arc<Outcome>>,
     servers: Servers,
+    /// After the first sign of a change, so that one rename is one look and not three; short, for what is added counts
+    /// at once and what is lost waits by itself.
+    settle: Duration,
     /// When to follow a hint.
     hint_at: Option<Instant>,
 }
@@ -131,6 +130,7 @@ impl Runner {
             start_warning,
             last_outcome: None,
             outcomes,
+            settle: settings.watch.settle,
             hint_at: None,
         }
     }
@@ -145,7 +145,7 @@ impl Runner {
                 done = next_done(&mut self.job) => self.done(done),
                 Some(command) = commands.recv() => self.command(command),
                 () = self.watcher.changed(), if self.hint_at.is_none() => {
-                    self.hint_at = Some(Instant::now() + SETTLE);
+                    self.hint_at = Some(Instant::now() + self.settle);
                 }
                 () = until(self.hint_at) => {
                     self.hint_at = None;
@@ -249,6 +249,7 @@ impl Runner {
             }
             Command::Reload(settings) => {
                 self.endpoint = Endpoint::new(&settings, self.root.as_deref());
+                self.settle = settings.watch.settle;
                 self.servers.reload(&settings, self.endpoint.paths().merged.clone());
                 self.handle(Event::Settings(Endpoint::trust_settings(&settings)));
             }
