@@ -96,6 +96,24 @@ impl Endpoint {
         &self.paths
     }
 
+    /// What is accepted as a source.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.reader.rules
+    }
+
+    /// What a source may hold.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The file system that is written to.
+    #[must_use]
+    pub fn files(&self) -> Arc<dyn Fs> {
+        Arc::clone(&self.files)
+    }
+
     /// The state directory.
     #[must_use]
     pub fn state(&self) -> &StateStore {

@@ -76,7 +76,15 @@ impl Lock {
     /// # Errors
     /// [`LockError::Held`] where another process, or another part of this one, has it.
     pub fn acquire(state_dir: &Path) -> Result<Self, LockError> {
-        let path = state_dir.join("lock");
+        Self::acquire_named(state_dir, "lock")
+    }
+
+    /// Takes another lock of this state directory. Does not wait.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    pub fn acquire_named(state_dir: &Path, name: &str) -> Result<Self, LockError> {
+        let path = state_dir.join(name);
         // Once more where the file was taken away between the opening and the locking: a lock on a file that nobody
         // else can find is none.
         for _ in 0..ATTEMPTS {

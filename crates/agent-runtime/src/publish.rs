@@ -96,11 +96,39 @@ pub trait Fs: Send + Sync {
 /// # Errors
 /// [`PublishError`]. The old file stands and nothing new lies around it, unless [`PublishError::is_visible`].
 pub fn publish(fs: &dyn Fs, path: &Path, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
+    publish_as(fs, path, bytes, mode, Owner::OfDirectory)
+}
+
+/// Whose a new file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Of whom the directory belongs to, where root writes on behalf of the service; else of who writes.
+    OfDirectory,
+    /// Of this user and group, whoever writes.
+    Of {
+        /// The user's id.
+        uid: u32,
+        /// The group's id.
+        gid: u32,
+    },
+}
+
+/// The same, with an owner.
+///
+/// # Errors
+/// As [`publish`].
+pub fn publish_as(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: Owner,
+) -> Result<(), PublishError> {
     let target = Target::open(fs, path)?;
-    match target.write_new(bytes, mode) {
+    match target.write_new(bytes, mode, owner) {
         Err(error @ PublishError::Step { step: Step::SyncFile, .. }) => {
             // Never again on the same descriptor: after one failure the kernel may report the lost pages as written.
-            target.write_new(bytes, mode).map_err(|_second| error)?;
+            target.write_new(bytes, mode, owner).map_err(|_second| error)?;
         }
         other => other?,
     }
@@ -149,9 +177,9 @@ impl<'a> Target<'a> {
     }
 
     /// The new file under its temporary name, on the disk. Where that fails it is gone again.
-    fn write_new(&self, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
+    fn write_new(&self, bytes: &[u8], mode: u32, owner: Owner) -> Result<(), PublishError> {
         let file = self.create()?;
-        let filled = self.fill(&file, bytes, mode);
+        let filled = self.fill(&file, bytes, mode, owner);
         if filled.is_err() {
             self.discard();
         }
@@ -176,9 +204,12 @@ impl<'a> Target<'a> {
         created.map_err(|errno| self.failed(Step::Create, errno))
     }
 
-    fn fill(&self, file: &File, bytes: &[u8], mode: u32) -> Result<(), PublishError> {
+    fn fill(&self, file: &File, bytes: &[u8], mode: u32, owner: Owner) -> Result<(), PublishError> {
         self.write_all(file, bytes)?;
-        self.give_away(file)?;
+        match owner {
+            Owner::OfDirectory => self.give_away(file)?,
+            Owner::Of { uid, gid } => self.give_to(file, uid, gid)?,
+        }
         again(|| self.fs.change_mode(file, mode)).map_err(|errno| self.failed(Step::ChangeMode, errno))?;
         again(|| self.fs.sync_file(file)).map_err(|errno| self.failed(Step::SyncFile, errno))
     }
@@ -208,6 +239,13 @@ impl<'a> Target<'a> {
             Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(()),
             Err(errno) => Err(self.failed(Step::ChangeOwner, errno)),
         }
+    }
+
+    fn give_to(&self, file: &File, uid: u32, gid: u32) -> Result<(), PublishError> {
+        if file.metadata().is_ok_and(|metadata| (metadata.uid(), metadata.gid()) == (uid, gid)) {
+            return Ok(());
+        }
+        again(|| self.fs.change_owner(file, uid, gid)).map_err(|errno| self.failed(Step::ChangeOwner, errno))
     }
 
     fn put_in_place(&self) -> Result<(), PublishError> {

@@ -23,7 +23,7 @@ mod tests;
 mod walk;
 
 pub use error::{Kind, ReadError};
-pub use list::list_directory;
+pub use list::{judge_directory, list_directory};
 
 use facts::Facts;
 use handle::{Handles, Platform};

@@ -86,6 +86,9 @@ pub enum Command {
   agentctl connect mgmt.example --at 2027-03-01T00:00:00Z
   agentctl connect mgmt.example --bundle new-ca.pem  # would this file do?")]
     Connect(Connect),
+    /// Take a server's certificate into a source of the store, by its fingerprint
+    #[command(after_help = crate::commands::fetch::EXAMPLES)]
+    Fetch(Fetch),
     /// Verify a chain against anchors offline: no network, no clock, no system store
     #[command(after_help = "Examples:
   agentctl verify --anchors ca.pem --chain presented.pem --host mgmt.example --at 2027-03-01T00:00:00Z
@@ -141,6 +144,51 @@ pub struct Connect {
     /// SHA-256 or SHA-1 of the certificate that the server must present
     #[arg(long, value_name = "HEX")]
     pub pin: Option<String>,
+}
+
+/// Options of `fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// HOST[:PORT], [IPV6]:PORT, or a https URL; the port is 443 if none is given
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: String,
+    /// Where the certificate goes: `bootstrap`, `site`, or any file of certificates
+    #[arg(long, value_name = "bootstrap|site|FILE", default_value = "bootstrap")]
+    pub to: String,
+    /// How the certificate is chosen and reached
+    #[command(flatten)]
+    pub how: FetchHow,
+}
+
+/// How a certificate is chosen and reached, for `fetch` and `enroll`.
+#[derive(Debug, Args)]
+pub struct FetchHow {
+    /// SHA-256 of the certificate or of its key, or SHA-1 with a warning; may be given several times: one must be right
+    #[arg(long, value_name = "HEX")]
+    pub fingerprint: Vec<String>,
+    /// Take this certificate of the chain, in place of the one that the fingerprint is of
+    #[arg(long, value_enum)]
+    pub pick: Option<Pick>,
+    /// Begin the file anew with this certificate alone; the difference is shown first
+    #[arg(long)]
+    pub replace: bool,
+    /// Ask the server for this name (SNI), and look for it in the certificate
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
+    /// How long to wait for the server, as in 10s or 1m
+    #[arg(long, value_name = "DURATION", value_parser = crate::commands::fetch::timeout)]
+    pub timeout: Option<std::time::Duration>,
+}
+
+/// A place in a presented chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pick {
+    /// The server's own certificate
+    Leaf,
+    /// The certificate that issued it
+    Issuer,
+    /// The self-signed certificate at the top
+    Root,
 }
 
 /// Options of `verify`.

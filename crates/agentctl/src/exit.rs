@@ -25,6 +25,24 @@ pub enum Exit {
     Degraded = 8,
 }
 
+impl Exit {
+    /// The stable word for JSON.
+    #[must_use]
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Permission => "permission-denied",
+            Self::NotFound => "not-found",
+            Self::Refused => "trust-refused",
+            Self::Conflict => "conflict",
+            Self::Degraded => "degraded",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

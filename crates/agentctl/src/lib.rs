@@ -56,6 +56,7 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Sources => commands::sources::run(&context),
         Command::Anchors(anchors) => commands::anchors::run(&context, anchors),
         Command::Connect(connect) => commands::connect::run(&context, connect),
+        Command::Fetch(fetch) => commands::fetch::run(&context, fetch),
         Command::Watch => commands::watch::run(&context),
         Command::Completions { .. } | Command::Man | Command::Lint { .. } | Command::Verify(_) => {
             Ok(Exit::Done)

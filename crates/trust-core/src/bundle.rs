@@ -126,7 +126,8 @@ pub fn push_pem(text: &mut String, der: &[u8]) {
     text.push_str("-----END CERTIFICATE-----\n");
 }
 
-fn push_comment(text: &mut String, value: &str) {
+/// Appends what may stand in a comment: ASCII, and never anything that a reader takes for a marker.
+pub fn push_comment(text: &mut String, value: &str) {
     const MAX_DASHES: usize = 4;
     let mut dashes = 0;
     for c in value.chars() {

@@ -18,6 +18,10 @@ use crate::anchors::AnchorSet;
 use crate::verdict::Request;
 use crate::verifier::{Captured, ChainVerifier, client_config};
 
+mod fetch;
+
+pub use fetch::{FetchedChain, fetch_chain};
+
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -161,12 +165,7 @@ pub async fn connect(
     limit: Duration,
 ) -> Result<Outcome, ConnectError> {
     let end = tokio::time::Instant::now() + limit;
-    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
-    let addresses: Vec<SocketAddr> = timeout_at(end, lookup)
-        .await
-        .map_err(|_| late(target, "looking up its address", limit))?
-        .map_err(|source| ConnectError::Resolve { host: target.host.clone(), source })?
-        .collect();
+    let addresses = lookup(target, end, limit).await?;
     connect_to(set, target, &addresses, request, end.saturating_duration_since(tokio::time::Instant::now()))
         .await
 }
@@ -221,6 +220,19 @@ pub async fn connect_to(
         (Err(source), captured) => Err(handshake_error(address, source, captured.is_some())),
         (Ok(_), None) => Err(handshake_error(address, io::ErrorKind::InvalidData.into(), false)),
     }
+}
+
+async fn lookup(
+    target: &Target,
+    end: tokio::time::Instant,
+    limit: Duration,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
+    let found = timeout_at(end, lookup)
+        .await
+        .map_err(|_| late(target, "looking up its address", limit))?
+        .map_err(|source| ConnectError::Resolve { host: target.host.clone(), source })?;
+    Ok(found.collect())
 }
 
 /// The first address that takes the connection. One that stays silent costs its share of the time, not all of it: a

@@ -1,5 +1,7 @@
 //! A pin: the fingerprint that the server's certificate must have, whatever else holds.
 
+use std::fmt;
+
 use sha1::{Digest as _, Sha1};
 use trust_core::Fingerprint;
 use trust_core::fingerprint::{ParseError, hex_digits};
@@ -42,10 +44,28 @@ impl Pin {
         }
     }
 
-    pub(crate) fn matches(&self, der: &[u8]) -> bool {
+    /// Whether a certificate has this fingerprint.
+    #[must_use]
+    pub fn matches(&self, der: &[u8]) -> bool {
+        *self == self.same_kind_of(der)
+    }
+
+    /// The fingerprint of a certificate by the digest of this one, to be held beside it.
+    #[must_use]
+    pub fn same_kind_of(&self, der: &[u8]) -> Self {
         match self {
-            Self::Sha256(fingerprint) => *fingerprint == Fingerprint::of(der),
-            Self::Sha1(digest) => digest[..] == Sha1::digest(der)[..],
+            Self::Sha256(_) => Self::Sha256(Fingerprint::of(der)),
+            Self::Sha1(_) => Self::Sha1(Sha1::digest(der).into()),
+        }
+    }
+}
+
+impl fmt::Display for Pin {
+    /// Lower-case hex.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(fingerprint) => fingerprint.fmt(f),
+            Self::Sha1(digest) => digest.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }
     }
 }

@@ -47,6 +47,14 @@ pub fn list_directory(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadEr
     Ok(names.into_iter().map(|name| path.join(name)).collect())
 }
 
+/// Whether a directory keeps the rules for one that holds a source.
+///
+/// # Errors
+/// As [`super::read_file`].
+pub fn judge_directory(path: &Path, rules: &Rules) -> Result<(), ReadError> {
+    Walk::new(&Platform, path, rules)?.reach_directory().map(|_level| ())
+}
+
 fn is_candidate(directory: &File, name: &OsStr, kind: FileType) -> bool {
     if name.as_bytes().starts_with(b".") || is_temporary(name) {
         return false;

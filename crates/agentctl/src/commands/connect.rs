@@ -142,7 +142,7 @@ fn targets<'a>(context: &'a Context, options: &cli::Connect) -> Result<Vec<Wante
 }
 
 /// `https://host[:port]/…`, `host[:port]`, `[v6]:port` or a bare IPv6 address.
-fn parse_target(text: &str) -> Option<Target> {
+pub(super) fn parse_target(text: &str) -> Option<Target> {
     const HTTPS: u16 = 443;
     let rest = match text.split_once("://") {
         Some(("https", rest)) => rest,

@@ -15,12 +15,20 @@ use crate::words::count;
 
 /// Regenerates through the daemon or in process.
 pub(crate) fn run(context: &Context, force: bool, dry_run: bool) -> Result<Exit, Error> {
-    let report = context.either(
-        async |client| client.regenerate(Ask { force, dry_run }).await,
-        |context| in_process(context, force, dry_run),
-    )?;
+    let report = regenerate(context, force, dry_run)?;
     context.out.data(&report, render)?;
     Ok(if report.held.is_some() { Exit::Refused } else { Exit::Done })
+}
+
+/// The same for another command, which says itself what came of it.
+///
+/// # Errors
+/// Those of the daemon, or of doing it in process.
+pub(super) fn regenerate(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
+    context.either(
+        async |client| client.regenerate(Ask { force, dry_run }).await,
+        |context| in_process(context, force, dry_run),
+    )
 }
 
 fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
