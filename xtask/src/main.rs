@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `deny`, `bench`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `deny`, `units`, `bench`.
 
 mod bench;
 mod deny;
@@ -6,6 +6,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod units;
 mod workspace;
 
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ Usage: cargo xtask COMMAND
                   ARGS go to `cargo test`
   tidy            what the compiler does not check: direction of dependencies, stray files, words, sizes
   deny            licences, sources and duplicates of all dependencies, by deny.toml
+  units           the systemd unit and the launchd jobs, judged by systemd-analyze and a plist parser
   bench [PART]…   figures of whole processes beside their peers; parts: merge, latency, idle, connect";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         (Some("bench"), parts) => bench::run(parts),
         (Some("tidy"), []) => tidy::run(),
         (Some("deny"), []) => deny::run(),
+        (Some("units"), []) => units::run(),
         (Some("help" | "--help" | "-h") | None, _) => {
             run::say(HELP);
             Ok(())

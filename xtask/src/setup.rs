@@ -63,6 +63,18 @@ pub(crate) fn install() -> Vec<String> {
         .collect()
 }
 
+/// Set to 1 where nothing may be left out.
+pub(crate) const REQUIRE_ALL: &str = "AGENTD_REQUIRE_ALL";
+
+/// Says what is left out and why; an error where nothing may be.
+pub(crate) fn leave_out(what: &str) -> Result<(), String> {
+    if std::env::var_os(REQUIRE_ALL).is_some_and(|value| value == "1") {
+        return Err(format!("{REQUIRE_ALL} is set, and left out would be {what}"));
+    }
+    say(&format!("SKIPPED: {what}"));
+    Ok(())
+}
+
 fn missing() -> Vec<&'static Tool> {
     const CORPUS: &Tool = &tool(ROOTS, "ca-certificates", "the corpus of Mozilla's roots");
     let mut missing: Vec<&Tool> = TOOLS.iter().filter(|tool| find(tool.program).is_none()).collect();
@@ -112,7 +124,8 @@ impl Drop for NoServices {
     }
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// Where a program is installed.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/bin", "/usr/sbin"].map(PathBuf::from);
     usual

@@ -3,10 +3,8 @@
 use std::os::unix::process::CommandExt as _;
 
 use crate::run::{self, cargo, say};
+use crate::setup::REQUIRE_ALL;
 use crate::{setup, workspace};
-
-/// Set to 1 where no test may be left out.
-const REQUIRE_ALL: &str = "AGENTD_REQUIRE_ALL";
 
 /// Variables that point programs at another trust than the one under test.
 const CA_VARIABLES: &[&str] = &[

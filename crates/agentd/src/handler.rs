@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_control::wire::{
-    AnchorsReport, DaemonReport, Event, RegenReport, SourcesReport, StatusReport, WatchingReport,
+    AnchorsReport, DaemonReport, Event, Problem, RegenReport, SourcesReport, StatusReport, WatchingReport,
 };
 use agent_control::{Ask, Handler, Peer, Refusal};
 use agent_runtime::clock::Clock;
@@ -13,6 +13,8 @@ use agent_runtime::run::{Command, View};
 use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use trust_core::engine::Trigger;
+
+use crate::manager::Standing;
 
 /// Who we are, for the status.
 #[derive(Debug, Clone)]
@@ -31,10 +33,43 @@ pub(crate) struct Answers {
 
 impl Answers {
     async fn view(&self) -> Result<View, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::View(reply)).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())
+        view(&self.commands).await.ok_or_else(stopping)
     }
+
+    /// Asks the loop how it stands, as often as it is called; `None` when the loop has gone.
+    pub(crate) fn standing(&self) -> impl AsyncFn() -> Option<Standing> + use<> {
+        let commands = self.commands.clone();
+        let clock = Arc::clone(&self.clock);
+        async move || {
+            let view = view(&commands).await?;
+            let bundle = view.state.bundle.as_ref();
+            Some(Standing {
+                generation: view.state.generation,
+                anchors: bundle.map_or(0, |bundle| bundle.anchors.len()),
+                problems: problems(&view, &*clock),
+            })
+        }
+    }
+}
+
+async fn view(commands: &mpsc::Sender<Command>) -> Option<View> {
+    let (reply, answer) = oneshot::channel();
+    commands.send(Command::View(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+fn problems(view: &View, clock: &dyn Clock) -> Vec<Problem> {
+    report::problems(&Findings {
+        state: &view.state,
+        settings: &view.settings,
+        merged: &view.merged,
+        warnings: &view.warnings,
+        failure: view.failure.as_ref(),
+        watch: Some(&view.watch),
+        servers: &view.servers,
+        behind: false,
+        now: clock.now(),
+    })
 }
 
 impl Handler for Answers {
@@ -46,17 +81,7 @@ impl Handler for Answers {
         status.servers = view.servers.iter().map(agent_runtime::servers::ServerStatus::report).collect();
         status.daemon = Some(self.daemon(&view));
         status.last_regeneration = report::last_regeneration(&view.state, view.last_outcome.as_deref());
-        status.problems = report::problems(&Findings {
-            state: &view.state,
-            settings: &view.settings,
-            merged: &view.merged,
-            warnings: &view.warnings,
-            failure: view.failure.as_ref(),
-            watch: Some(&view.watch),
-            servers: &view.servers,
-            behind: false,
-            now: self.clock.now(),
-        });
+        status.problems = problems(&view, &*self.clock);
         status.health = report::health(&view.state, &status.problems);
         Ok(status)
     }

@@ -12,6 +12,7 @@ mod cli;
 mod failure;
 mod handler;
 mod logging;
+mod manager;
 mod playground;
 mod service;
 mod signals;

@@ -13,12 +13,14 @@ use agent_runtime::lock::Lock;
 use agent_runtime::report;
 use agent_runtime::run::{Command, Runner};
 use agent_runtime::watch::Watcher;
+use sd_notify::NotifyState;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use trust_core::engine::{Outcome, Trigger};
 
 use crate::failure::Failure;
 use crate::handler::{Answers, Identity};
+use crate::manager::{self, Standing};
 use crate::signals::{Request, Signals};
 
 /// Where the configuration comes from, for the first time and at every reload.
@@ -91,11 +93,15 @@ impl Service {
         };
         let events = self.answers.events.clone();
         let options = Options::new(env!("CARGO_PKG_VERSION"));
+        let (fault, faults) = watch::channel(None);
+        let standing = self.answers.standing();
+        let kept = keep(standing, self.outcomes.resubscribe(), faults, stopping(stopped.clone()));
         tokio::join!(
             self.runner.run(self.inbox, stopping(stopped.clone())),
             agent_control::serve(self.listener, self.answers, options, stopping(stopped.clone())),
             forward(self.outcomes, events, stopping(stopped)),
-            steer(self.signals, self.source, self.commands, stop),
+            kept,
+            steer(self.signals, self.source, self.commands, fault, stop),
         );
         info!("stopped");
     }
@@ -106,52 +112,93 @@ async fn steer(
     mut signals: Signals,
     source: Source,
     commands: mpsc::Sender<Command>,
+    fault: watch::Sender<Option<String>>,
     stop: watch::Sender<bool>,
 ) {
-    let (reply, mut first) = oneshot::channel();
-    regenerate(&commands, Trigger::Start, Some(reply)).await;
-    let mut ready = false;
+    manager::tell(&[NotifyState::Status("looking at the sources")]);
+    let mut waiting = Some(regenerate(&commands, Trigger::Start).await);
     loop {
         let request = tokio::select! {
-            outcome = &mut first, if !ready => {
-                ready = true;
-                if let Ok(outcome) = outcome {
-                    notify_ready(&outcome);
-                }
+            outcome = stands(&mut waiting) => {
+                manager::tell(&[NotifyState::Ready]);
+                // Wakes whoever keeps STATUS true.
+                fault.send_replace(None);
+                log_ready(&outcome);
                 continue;
             }
             request = signals.next() => request,
         };
         match request {
             Request::Stop => break,
-            Request::Regenerate => regenerate(&commands, Trigger::Signal, None).await,
-            Request::Reload => reload(&source, &commands).await,
+            Request::Regenerate => drop(regenerate(&commands, Trigger::Signal).await),
+            Request::Reload => {
+                manager::tell_reloading();
+                match reload(&source, &commands).await {
+                    Ok(()) => waiting = Some(regenerate(&commands, Trigger::Reload).await),
+                    Err(failure) => {
+                        // Nothing has changed; only a start that still waits is not ready by this.
+                        if waiting.is_none() {
+                            manager::tell(&[NotifyState::Ready]);
+                        }
+                        fault.send_replace(Some(failure.to_string()));
+                    }
+                }
+            }
         }
     }
-    notify(&[sd_notify::NotifyState::Stopping]);
+    manager::tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     info!("stopping");
     // All receivers may be gone already.
     let _gone = stop.send(true);
 }
 
-async fn regenerate(
-    commands: &mpsc::Sender<Command>,
-    by: Trigger,
-    reply: Option<oneshot::Sender<Arc<Outcome>>>,
-) {
+/// The outcome that is waited for; never, where none is.
+async fn stands(waiting: &mut Option<oneshot::Receiver<Arc<Outcome>>>) -> Arc<Outcome> {
+    if let Some(answer) = waiting {
+        let outcome = answer.await;
+        *waiting = None;
+        if let Ok(outcome) = outcome {
+            return outcome;
+        }
+    }
+    std::future::pending().await
+}
+
+async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger) -> oneshot::Receiver<Arc<Outcome>> {
+    let (reply, answer) = oneshot::channel();
     // The loop ends only after us.
-    let _gone = commands.send(Command::Regenerate { force: false, dry_run: false, by, reply }).await;
+    let _gone =
+        commands.send(Command::Regenerate { force: false, dry_run: false, by, reply: Some(reply) }).await;
+    answer
 }
 
 /// A configuration that is wrong changes nothing: the old one stays in force, and that is said.
-async fn reload(source: &Source, commands: &mpsc::Sender<Command>) {
-    match source.load() {
-        Ok(settings) => {
-            info!("configuration read again");
-            let _gone = commands.send(Command::Reload(Box::new(settings))).await;
-        }
-        Err(failure) => error!(%failure, "the configuration was not read again: the one in force stays"),
+async fn reload(source: &Source, commands: &mpsc::Sender<Command>) -> Result<(), Failure> {
+    let settings = source.load().inspect_err(|failure| {
+        error!(%failure, "the configuration was not read again: the one in force stays");
+    })?;
+    info!("configuration read again");
+    let _gone = commands.send(Command::Reload(Box::new(settings))).await;
+    Ok(())
+}
+
+/// Keeps the service manager's STATUS true and its watchdog fed, where there is one.
+async fn keep(
+    standing: impl AsyncFn() -> Option<Standing>,
+    mut outcomes: broadcast::Receiver<Arc<Outcome>>,
+    faults: watch::Receiver<Option<String>>,
+    stopped: impl Future<Output = ()>,
+) {
+    if !manager::listens() {
+        return;
     }
+    let news = async || {
+        // One that was missed is news as well; no more will come when the loop has gone.
+        if let Err(broadcast::error::RecvError::Closed) = outcomes.recv().await {
+            std::future::pending::<()>().await;
+        }
+    };
+    manager::keep(manager::pace(), faults, news, standing, manager::tell, stopped).await;
 }
 
 /// Turns outcomes into the events that `agentctl watch` shows.
@@ -175,18 +222,10 @@ async fn forward(
     }
 }
 
-fn notify_ready(outcome: &Outcome) {
+fn log_ready(outcome: &Outcome) {
     let state = &outcome.plan.next;
     let anchors = state.bundle.as_ref().map_or(0, |bundle| bundle.anchors.len());
-    let status = format!("generation {}, {anchors} anchors", state.generation);
-    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&status)]);
     info!(generation = state.generation, anchors, "ready");
-}
-
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "the service manager could not be told");
-    }
 }
 
 fn bind(socket: &Path) -> Result<Listener, Failure> {

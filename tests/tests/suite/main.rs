@@ -22,6 +22,8 @@ mod playground;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod service_manager;
+#[cfg(test)]
 mod signals;
 #[cfg(test)]
 mod time_of_day;
