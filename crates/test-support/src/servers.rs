@@ -55,6 +55,21 @@ impl Server {
         })
     }
 
+    /// The same for a leaf alone, with more arguments.
+    ///
+    /// # Panics
+    /// Where it does not come up, with its log.
+    #[must_use]
+    pub fn openssl_with(leaf: &Cert, arguments: &[&str]) -> Self {
+        Self::start(leaf, &[], |directory, port| {
+            let mut server = command(tools::path("openssl"));
+            server.args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
+            server.arg("-cert").arg(directory.join("leaf.pem")).arg("-key").arg(directory.join("key.pem"));
+            server.args(arguments);
+            server
+        })
+    }
+
     /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
