@@ -12,7 +12,7 @@ use trust_core::policy::Effective;
 use trust_core::source::Content;
 use trust_formats::certificates::Limits;
 use trust_tls::connect::{ConnectError, Outcome, Target, connect};
-use trust_tls::{AnchorSet, NameRule, Pin, Presented, Request};
+use trust_tls::{AnchorSet, NameRule, Pin, Presented, Request, TlsVersion};
 
 use crate::report::EXPIRY_NOTICE;
 
@@ -325,6 +325,10 @@ pub fn request(
         verify_peer: policy.verify_peer || !security.allow_policy_to_skip_peer,
         verify_host: policy.verify_host || !security.allow_policy_to_skip_host,
         pins,
+        minimum_tls: match security.minimum_tls {
+            agent_config::TlsVersion::V1_2 => TlsVersion::V1_2,
+            agent_config::TlsVersion::V1_3 => TlsVersion::V1_3,
+        },
         at: now,
     }
 }

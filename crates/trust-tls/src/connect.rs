@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::anchors::AnchorSet;
-use crate::verdict::Request;
+use crate::verdict::{Request, TlsVersion};
 use crate::verifier::{Captured, ChainVerifier, client_config};
 
 mod fetch;
@@ -96,6 +96,12 @@ pub enum ConnectError {
         /// The address.
         address: SocketAddr,
     },
+    /// It speaks TLS, but none that is new enough for the configuration.
+    #[error("{address} does not speak TLS 1.3, which the configuration asks for (minimum-tls)")]
+    TooOld {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The server ended the handshake with an alert.
     #[error("{address} refused the handshake with the alert {alert:?}")]
     Alert {
@@ -124,6 +130,7 @@ impl ConnectError {
             Self::Timeout { .. } => "timeout",
             Self::NotTls { .. } => "not-tls",
             Self::Incompatible { .. } => "tls-incompatible",
+            Self::TooOld { .. } => "tls-too-old",
             Self::Alert { .. } => "tls-alert",
             Self::Handshake { .. } => "handshake-failed",
         }
@@ -139,6 +146,9 @@ impl ConnectError {
             }
             Self::NotTls { .. } => "check the port: it may be one for plain HTTP",
             Self::Incompatible { .. } => "enable TLS 1.2 with ECDHE and AES-GCM, or TLS 1.3, on the server",
+            Self::TooOld { .. } => {
+                "enable TLS 1.3 on the server, or set minimum-tls = \"1.2\" under [security]"
+            }
             Self::Alert { alert: AlertDescription::UnrecognisedName, .. } => {
                 "the server has no site of that name: check the host, and the server's bindings"
             }
@@ -184,9 +194,30 @@ pub async fn connect_to(
     let started = Instant::now();
     let end = tokio::time::Instant::now() + limit;
     let (stream, address) = open(target, addresses, end, limit).await?;
+    let left = end.saturating_duration_since(tokio::time::Instant::now());
+    let outcome = handshake(set, target, stream, address, request, left).await?;
+    Ok(Outcome { elapsed: started.elapsed(), ..outcome })
+}
+
+/// As [`connect_to`], over a connection that is open already: to the server itself, or through a proxy to it. `address`
+/// is the other end of it, for the words.
+///
+/// # Errors
+/// [`ConnectError`] where it did not come to a verdict.
+pub async fn handshake(
+    set: Arc<AnchorSet>,
+    target: &Target,
+    stream: TcpStream,
+    address: SocketAddr,
+    request: Request,
+    limit: Duration,
+) -> Result<Outcome, ConnectError> {
+    let started = Instant::now();
+    let end = tokio::time::Instant::now() + limit;
+    let minimum = request.minimum_tls;
     let verifier = Arc::new(ChainVerifier::new(set, request));
-    let handshake = timeout_at(end, shake_hands(stream, target, address, Arc::clone(&verifier)));
-    let result = handshake.await.map_err(|_| late(target, "the TLS handshake", limit))?;
+    let shaken = timeout_at(end, shake_hands(stream, target, address, Arc::clone(&verifier)));
+    let result = shaken.await.map_err(|_| late(target, "the TLS handshake", limit))?;
     let elapsed = started.elapsed();
     let captured = verifier.captured();
     match (result, captured) {
@@ -217,7 +248,13 @@ pub async fn connect_to(
             elapsed,
             stream: None,
         }),
-        (Err(source), captured) => Err(handshake_error(address, source, captured.is_some())),
+        (Err(source), captured) => match handshake_error(address, source, captured.is_some()) {
+            // With 1.2 it might have had something in common with us, and without a handshake nobody knows.
+            ConnectError::Incompatible { address } if minimum == TlsVersion::V1_3 => {
+                Err(ConnectError::TooOld { address })
+            }
+            error => Err(error),
+        },
         (Ok(_), None) => Err(handshake_error(address, io::ErrorKind::InvalidData.into(), false)),
     }
 }

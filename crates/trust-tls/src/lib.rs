@@ -24,6 +24,6 @@ pub use code::Code;
 pub use names::NameRule;
 pub use pin::{Pin, PinError};
 pub use presented::{Presented, PresentedCertificate};
-pub use verdict::{Match, Request, Tried, Verdict};
+pub use verdict::{Match, Request, TlsVersion, Tried, Verdict};
 pub use verifier::{Captured, ChainVerifier, client_config};
 pub use walk::verify;

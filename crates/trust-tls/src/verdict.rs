@@ -20,8 +20,20 @@ pub struct Request {
     pub verify_host: bool,
     /// The server's certificate must have one of these fingerprints besides, whatever the switches say; empty for none.
     pub pins: Vec<Pin>,
+    /// The oldest version of TLS that is spoken on the connection.
+    pub minimum_tls: TlsVersion,
     /// The time to judge by.
     pub at: Timestamp,
+}
+
+/// A version of TLS that is spoken here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
 }
 
 impl Request {
@@ -34,6 +46,7 @@ impl Request {
             verify_peer: true,
             verify_host: true,
             pins: Vec::new(),
+            minimum_tls: TlsVersion::default(),
             at,
         }
     }

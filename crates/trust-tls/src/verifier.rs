@@ -10,7 +10,7 @@ use rustls::crypto::{
 };
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, PeerMisbehaved,
-    SignatureScheme, version,
+    SignatureScheme, SupportedProtocolVersion, version,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -18,7 +18,7 @@ use crate::anchors::AnchorSet;
 use crate::code::Code;
 use crate::path::raw::{Parts, split_spki};
 use crate::presented::Presented;
-use crate::verdict::{Request, Verdict};
+use crate::verdict::{Request, TlsVersion, Verdict};
 use crate::walk::verify;
 
 /// What one handshake showed.
@@ -161,13 +161,17 @@ fn alert(code: Code) -> Error {
     })
 }
 
-/// TLS 1.2 and 1.3 with this verifier, and no session kept.
+/// TLS 1.2 and 1.3, or 1.3 alone where that is asked, with this verifier, and no session kept.
 ///
 /// # Errors
 /// Where the provider has no suite for these versions, which would be a build without any.
 pub fn client_config(verifier: Arc<ChainVerifier>) -> Result<ClientConfig, Error> {
+    let versions: &[&SupportedProtocolVersion] = match verifier.request.minimum_tls {
+        TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
+        TlsVersion::V1_3 => &[&version::TLS13],
+    };
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+        .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();

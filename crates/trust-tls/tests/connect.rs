@@ -20,7 +20,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use test_support::pki::{Cert, Recipe};
 use trust_core::Certificate;
 use trust_tls::connect::{ConnectError, Outcome, Target, connect, connect_to};
-use trust_tls::{AnchorSet, Code, Request};
+use trust_tls::{AnchorSet, Code, Request, TlsVersion};
 
 const HOST: &str = "localhost";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -172,6 +172,34 @@ fn the_server_is_told_why() {
         assert_eq!(outcome.captured.verdict.code, code);
         assert!(outcome.stream.is_none(), "a refused connection cannot be used");
         assert_eq!(seen.recv_timeout(LIMIT).unwrap(), Err(Error::AlertReceived(alert)), "{code:?}");
+    }
+}
+
+#[test]
+fn an_old_version_is_refused_where_a_new_one_is_asked_for() {
+    let root = Recipe::ca("Root").self_signed();
+    let leaf = Recipe::leaf(HOST).issued_by(&root);
+    for (versions, minimum_tls, expected) in [
+        (&[&version::TLS12][..], TlsVersion::V1_2, Ok("TLSv1.2")),
+        (&[&version::TLS12], TlsVersion::V1_3, Err("tls-too-old")),
+        (&[&version::TLS12, &version::TLS13], TlsVersion::V1_3, Ok("TLSv1.3")),
+    ] {
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from(leaf.der().to_vec())],
+                PrivatePkcs8KeyDer::from(leaf.key_der().to_vec()).into(),
+            )
+            .unwrap();
+        let (address, _seen) = tls_server(config);
+        let result = dial(&set(&[&root]), address, Request { minimum_tls, ..now() });
+        let seen = match &result {
+            Ok(outcome) => Ok(outcome.tls_version.as_deref().unwrap_or_default()),
+            Err(error) => Err(error.code()),
+        };
+        assert_eq!(seen, expected, "{result:?}");
     }
 }
 

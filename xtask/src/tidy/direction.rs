@@ -11,18 +11,25 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("trust-tls", &["trust-core", "trust-formats"]),
     ("agent-config", &["trust-core", "trust-formats"]),
     ("agent-control", &[]),
-    ("agent-runtime", &["trust-formats", "trust-core", "trust-tls", "agent-config", "agent-control"]),
-    (
-        "agentd",
-        &["trust-formats", "trust-core", "trust-tls", "agent-config", "agent-control", "agent-runtime"],
-    ),
-    (
-        "agentctl",
-        &["trust-formats", "trust-core", "trust-tls", "agent-config", "agent-control", "agent-runtime"],
-    ),
+    ("agent-management", &["trust-formats", "trust-core", "trust-tls"]),
+    ("agent-runtime", UP_TO_MANAGEMENT),
+    ("agentd", UP_TO_RUNTIME),
+    ("agentctl", UP_TO_RUNTIME),
     ("test-support", &[]),
     ("end-to-end", &[]),
     ("xtask", &[]),
+];
+
+const UP_TO_MANAGEMENT: &[&str] =
+    &["trust-formats", "trust-core", "trust-tls", "agent-config", "agent-control", "agent-management"];
+const UP_TO_RUNTIME: &[&str] = &[
+    "trust-formats",
+    "trust-core",
+    "trust-tls",
+    "agent-config",
+    "agent-control",
+    "agent-management",
+    "agent-runtime",
 ];
 
 /// Crates that may not have these anywhere below them, and why.
