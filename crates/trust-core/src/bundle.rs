@@ -29,8 +29,39 @@ pub struct Place {
 pub struct Anchor {
     /// The certificate.
     pub certificate: Arc<Certificate>,
-    /// Its places, in merge order; never empty.
+    /// Its places in the sources, in merge order; empty where no source holds it.
     pub places: Vec<Place>,
+    /// Why it is in the store.
+    pub standing: Standing,
+}
+
+/// Why an anchor is in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// A source holds it.
+    Source,
+    /// No source holds it, and a server needs it.
+    Retained {
+        /// Those servers; empty while they have not been asked.
+        servers: Vec<String>,
+    },
+    /// No source holds it; a rollback brought it back.
+    Restored {
+        /// The generation that was gone back to.
+        generation: u64,
+    },
+}
+
+impl Standing {
+    /// The stable word for JSON.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Retained { .. } => "retained",
+            Self::Restored { .. } => "restored",
+        }
+    }
 }
 
 /// The anchors of all sources in order: each once, at its first place.
@@ -68,7 +99,11 @@ pub fn merge(sources: &[SourceState], distrusted: &BTreeSet<Fingerprint>) -> Mer
                 Some(&(_, at)) => list[at].places.push(place),
                 None => {
                     first.insert(fingerprint, (banned, list.len()));
-                    list.push(Anchor { certificate: Arc::clone(&found.certificate), places: vec![place] });
+                    list.push(Anchor {
+                        certificate: Arc::clone(&found.certificate),
+                        places: vec![place],
+                        standing: Standing::Source,
+                    });
                 }
             }
         }
@@ -108,6 +143,20 @@ fn render_anchor(text: &mut String, number: usize, anchor: &Anchor) {
             write!(text, "# {} {} ", if index == 0 { "from:" } else { "also:" }, place.source.kind.code());
         push_comment(text, &place.source.path.to_string_lossy());
         let _ = writeln!(text, " line {}", place.line);
+    }
+    match &anchor.standing {
+        Standing::Source => {}
+        Standing::Retained { servers } if servers.is_empty() => {
+            text.push_str("# retained: no source holds it; the servers are asked whether they need it\n");
+        }
+        Standing::Retained { servers } => {
+            text.push_str("# retained: no source holds it; needed by ");
+            push_comment(text, &servers.join(", "));
+            text.push('\n');
+        }
+        Standing::Restored { generation } => {
+            let _ = writeln!(text, "# restored: no source holds it; from generation {generation}");
+        }
     }
     let _ = writeln!(text, "# SHA-256: {}", certificate.fingerprint());
     let _ = writeln!(text, "# valid until: {}", certificate.not_after());

@@ -4,6 +4,10 @@
 //! is under way at a time; its completion says what was published; and whatever comes meanwhile is remembered and
 //! makes one more look.
 
+//!
+//! Asking the servers before anchors leave takes as long as the servers take, so it is no phase: looks and publications
+//! go on meanwhile, and its answer makes one more look.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,143 +15,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::bundle::Bundle;
+use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
+use crate::guard::{Archived, Proof, Proofs, Retained, ServerMemory, Why};
+use crate::history::Generation;
 use crate::plan::{self, Observation, Plan, Request, Settings, Step, StoreState};
 use crate::source::{Failure, Reading, SourceId};
 
-/// A moment, by both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// The wall clock: for validity and for the record. It may jump.
-    pub wall: Timestamp,
-    /// A clock that never goes back, from any start: for timers.
-    pub steady: Duration,
-}
+mod event;
+mod sight;
 
-/// Whose wish a regeneration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trigger {
-    /// The service started.
-    Start,
-    /// Something changed on disk, or it was time for the slow look.
-    Watch,
-    /// SIGUSR1.
-    Signal,
-    /// The configuration was read again.
-    Reload,
-    /// `agentctl`, run by this user.
-    Operator {
-        /// The user's id.
-        uid: u32,
-    },
-}
+use sight::Sightings;
 
-impl Trigger {
-    /// The words for the record.
-    #[must_use]
-    pub fn code(self) -> String {
-        match self {
-            Self::Start => "start".to_owned(),
-            Self::Watch => "watch".to_owned(),
-            Self::Signal => "signal".to_owned(),
-            Self::Reload => "reload".to_owned(),
-            Self::Operator { uid } => format!("operator uid {uid}"),
-        }
-    }
-}
+pub use event::{Action, Ask, Carried, Event, Now, Order, Outcome, Reached, Trigger};
 
-/// A wish for a regeneration that somebody waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
-    /// Names the answer.
-    pub id: u64,
-    /// Write even where nothing changed, and even a store without anchors.
-    pub force: bool,
-    /// Answer what would be done, and do nothing.
-    pub dry_run: bool,
-    /// Whose wish.
-    pub by: Trigger,
-}
-
-/// Every cause of work.
-#[derive(Debug)]
-pub enum Event {
-    /// Something may have changed on disk.
-    Hint,
-    /// The time of the last [`Action::WakeIn`] has come.
-    Timer,
-    /// Somebody wants a regeneration now.
-    Ask(Ask),
-    /// Other settings.
-    Settings(Settings),
-    /// [`Action::Look`] is done.
-    Looked(Observation),
-    /// [`Action::Carry`] is done.
-    Carried(Carried),
-}
-
-/// How far a publication came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Carried {
-    /// Bundle and state stand on disk.
-    Done,
-    /// The bundle stands; the state could not be written and is tried again.
-    StateFailed(Failure),
-    /// The old bundle and the old state stand.
-    Failed(Failure),
-}
-
-/// What the edges are to do. At most one `Look` or `Carry` is under way.
-#[derive(Debug)]
-pub enum Action {
-    /// Look at policies and sources, then [`Event::Looked`].
-    Look,
-    /// Write the bundle where there is one, then the state, then [`Event::Carried`].
-    Carry {
-        /// The bundle; `None` where it stands already.
-        bundle: Option<Bundle>,
-        /// The state.
-        state: Arc<StoreState>,
-    },
-    /// Answer who asked.
-    Answer {
-        /// [`Ask::id`].
-        id: u64,
-        /// What came of it.
-        outcome: Arc<Outcome>,
-    },
-    /// Tell the log, the watchers and the servers: something was done, or could not be.
-    Report(Arc<Outcome>),
-    /// Send [`Event::Timer`] after this time (with jitter), unless another `WakeIn` comes first.
-    WakeIn(Duration),
-}
-
-/// What came of a regeneration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Whose wish it was.
-    pub by: Trigger,
-    /// When it was decided.
-    pub at: Timestamp,
-    /// The plan, its bundle's bytes dropped.
-    pub plan: Plan,
-    /// True where the bundle file was written.
-    pub changed: bool,
-    /// True where it was only asked what would be done.
-    pub dry_run: bool,
-    /// True where it was forced.
-    pub forced: bool,
-    /// Why it could not be carried out; the old store stands.
-    pub failure: Option<Failure>,
-}
-
-impl Outcome {
-    /// True where the bundle file was written, or on a dry run would be.
-    #[must_use]
-    pub fn would_write(&self) -> bool {
-        matches!(self.plan.step, Step::Publish(_))
-    }
-}
+/// For so long what the servers show is believed: from the question to the publication that rests on the answer. Longer
+/// than any connection is tried, shorter than the time in which anybody changes a server on purpose.
+const PROOF_LIFE: Duration = Duration::from_secs(30);
 
 /// The engine. See the module's head.
 #[derive(Debug)]
@@ -157,47 +41,79 @@ pub struct Engine {
     phase: Phase,
     /// Somebody hinted at a change since the last look began.
     again: bool,
-    waiting: Vec<Ask>,
-    /// When each source was last seen to become what it is.
-    sightings: BTreeMap<SourceId, Sighting>,
+    waiting: Vec<Wish>,
+    /// Wishes that wait for the servers' answers.
+    deferred: Deferred,
+    sightings: Sightings,
     /// The state on disk is behind.
     unsaved: bool,
     failures: u32,
     last_failure: Option<Failure>,
     last_look: Option<Timestamp>,
     watch_degraded: bool,
+    guard: Asking,
+}
+
+/// What goes on between the guard and the servers.
+#[derive(Debug, Default)]
+struct Asking {
+    /// The servers are being asked, since then by the steady clock.
+    under_way: Option<Duration>,
+    /// It was asked for more than a dry run.
+    in_earnest: bool,
+    /// Their last answers, and when they were asked by the steady clock.
+    proofs: Option<(Duration, Proofs)>,
+    /// Anchors that servers were verified by, not yet in the state.
+    learnt: BTreeMap<String, Fingerprint>,
+    /// Anchors of the archive that servers need, not yet in the store.
+    rescues: Vec<(String, Arc<Certificate>, Timestamp)>,
+}
+
+/// Wishes that are answered once the servers have been asked, and what was published for them already.
+#[derive(Debug, Default)]
+struct Deferred {
+    asks: Vec<Ask>,
+    added: Vec<Fingerprint>,
+    removed: Vec<Fingerprint>,
+    causes: Vec<String>,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Wish {
+    ask: Ask,
+    /// It has waited for the servers once: it does not again, and its order is carried out.
+    deferred: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
     Idle,
+    /// Orders are being written down, before anything follows from them.
+    Noting {
+        batch: Batch,
+        next: Arc<StoreState>,
+    },
     Looking(Batch),
-    Carrying { batch: Batch, plan: Plan },
+    Carrying {
+        batch: Batch,
+        plan: Box<Plan>,
+    },
 }
 
 /// The wishes that one look answers.
 #[derive(Debug)]
 struct Batch {
-    asks: Vec<Ask>,
+    wishes: Vec<Wish>,
     by: Trigger,
     dry_run: bool,
     force: bool,
 }
 
-/// A source as it was last seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sighting {
-    what: Seen,
-    /// When it became so, by the steady clock; `None` for before this life.
-    since: Option<Duration>,
-}
-
-/// What of a source tells that it changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Missing,
-    Read(Fingerprint),
-    Failed,
+impl Batch {
+    fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.wishes.iter().filter_map(|wish| wish.ask.order.as_ref())
+    }
 }
 
 impl Engine {
@@ -210,12 +126,14 @@ impl Engine {
             phase: Phase::Idle,
             again: false,
             waiting: Vec::new(),
-            sightings: BTreeMap::new(),
+            deferred: Deferred::default(),
+            sightings: Sightings::default(),
             unsaved: false,
             failures: 0,
             last_failure: None,
             last_look: None,
             watch_degraded: false,
+            guard: Asking::default(),
         }
     }
 
@@ -248,13 +166,15 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         match event {
             Event::Hint | Event::Timer => self.again = true,
-            Event::Ask(ask) => self.waiting.push(ask),
+            Event::Ask(ask) => self.waiting.push(Wish { ask, deferred: false }),
             Event::Settings(settings) => {
                 self.settings = settings;
                 self.again = true;
             }
             Event::Looked(seen) => return self.looked(now, seen),
             Event::Carried(result) => return self.carried(now, result),
+            Event::Proven(proofs) => self.proven(proofs),
+            Event::Reached(reached) => self.reached(now, reached),
         }
         self.start_look()
     }
@@ -264,29 +184,41 @@ impl Engine {
             return Vec::new();
         }
         let Some(batch) = self.next_batch() else { return Vec::new() };
-        self.phase = Phase::Looking(batch);
-        vec![Action::Look]
+        let rescues = if batch.dry_run { Vec::new() } else { std::mem::take(&mut self.guard.rescues) };
+        let new_orders =
+            || batch.wishes.iter().filter(|wish| !wish.deferred).filter_map(|w| w.ask.order.as_ref());
+        if batch.dry_run || new_orders().next().is_none() && rescues.is_empty() {
+            self.phase = Phase::Looking(batch);
+            return vec![Action::Look];
+        }
+        // An order is on disk before anything is done for it: a crash between the two does not undo it.
+        let mut next = StoreState::clone(&self.state);
+        new_orders().for_each(|order| order.apply(&mut next));
+        rescues.into_iter().for_each(|(server, anchor, at)| rescue(&mut next, server, anchor, at));
+        let next = Arc::new(next);
+        self.phase = Phase::Noting { batch, next: Arc::clone(&next) };
+        vec![Action::Carry { bundle: None, generation: None, state: next }]
     }
 
     /// Real wishes and hints share one look; questions what would be done share another.
     fn next_batch(&mut self) -> Option<Batch> {
-        let (dry, real): (Vec<Ask>, Vec<Ask>) = self.waiting.drain(..).partition(|ask| ask.dry_run);
+        let (dry, real): (Vec<Wish>, Vec<Wish>) = self.waiting.drain(..).partition(|wish| wish.ask.dry_run);
         let dry_run = real.is_empty() && !self.again;
-        let asks = if dry_run {
+        let wishes = if dry_run {
             dry
         } else {
             self.waiting = dry;
             self.again = false;
             real
         };
-        if dry_run && asks.is_empty() {
+        if dry_run && wishes.is_empty() {
             return None;
         }
         Some(Batch {
-            by: asks.first().map_or(Trigger::Watch, |ask| ask.by),
-            force: asks.iter().any(|ask| ask.force),
+            by: wishes.first().map_or(Trigger::Watch, |wish| wish.ask.by),
+            force: wishes.iter().any(|wish| wish.ask.force),
             dry_run,
-            asks,
+            wishes,
         })
     }
 
@@ -299,71 +231,148 @@ impl Engine {
         let fresh =
             seen.sources.iter().any(|(_, reading)| matches!(reading, Reading::Read { fresh: true, .. }));
         self.watch_degraded = seen.watch_degraded;
-        self.sight(now, &seen);
+        self.sightings.take_in(now.steady, &seen, &self.state.sources);
+        if !batch.dry_run {
+            self.remember_servers(now);
+        }
         let mut plan = self.plan(now, &batch, seen);
         plan.settling |= fresh;
         if plan.step == Step::Nothing && self.unsaved {
             plan.step = Step::Save;
         }
+        let mut actions = self.ask_servers(now, &plan, batch.dry_run);
         if batch.dry_run || plan.step == Step::Nothing {
-            return self.finish(now, &batch, plan, false);
+            actions.extend(self.finish(now, batch, plan, false));
+            return actions;
         }
+        let generation = Generation::of(&plan, &self.state).map(Box::new);
         let (bundle, plan) = take_bundle(plan);
         let state = Arc::clone(&plan.next);
-        self.phase = Phase::Carrying { batch, plan };
-        vec![Action::Carry { bundle, state }]
+        self.phase = Phase::Carrying { batch, plan: Box::new(plan) };
+        actions.push(Action::Carry { bundle, generation, state });
+        actions
     }
 
     fn plan(&self, now: Now, batch: &Batch, seen: Observation) -> Plan {
         // Who asks for a regeneration says that the sources are as they should be; only a file that is visibly
         // being written is given its time.
-        let asked = batch.asks.iter().any(|ask| ask.by != Trigger::Start);
+        let asked = batch.wishes.iter().any(|wish| wish.ask.by != Trigger::Start);
         let quiet = |id: &SourceId, reading: &Reading| match reading {
             Reading::Read { snapshot, fresh: true } if asked => !snapshot.content().incomplete,
             _ if asked => true,
-            _ => self.has_been_quiet(now, id),
+            _ => self.sightings.has_been_quiet(id, now.steady, self.settings.quiet),
         };
-        let request = Request { by: &batch.by.code(), force: batch.force, quiet: &quiet };
+        let orders: Vec<String> = batch.orders().map(Order::cause).collect();
+        let proofs = self.guard.proofs.as_ref();
+        let request = Request {
+            by: &batch.by.code(),
+            force: batch.force,
+            quiet: &quiet,
+            proofs: proofs
+                .filter(|(since, _)| now.steady.saturating_sub(*since) < PROOF_LIFE)
+                .map(|(_, proofs)| proofs),
+            orders: &orders,
+        };
+        if batch.dry_run && !orders.is_empty() {
+            let mut state = StoreState::clone(&self.state);
+            batch.orders().for_each(|order| order.apply(&mut state));
+            return plan::plan(&Arc::new(state), seen, &self.settings, &request, now.wall);
+        }
         plan::plan(&self.state, seen, &self.settings, &request, now.wall)
     }
 
-    /// Notes when each source became what it is now. At the first look after a start a file's modification time tells
-    /// whether it has been quiet.
-    fn sight(&mut self, now: Now, seen: &Observation) {
-        let mut sightings = BTreeMap::new();
-        for (id, reading) in &seen.sources {
-            let (what, settled) = match reading {
-                Reading::Missing => (Seen::Missing, false),
-                Reading::Read { snapshot, fresh } => (Seen::Read(snapshot.sha256()), !fresh),
-                Reading::Failed(_) => (Seen::Failed, false),
-            };
-            let first = !self.sightings.contains_key(id);
-            let since = if first && settled { None } else { Some(now.steady) };
-            sightings.insert(id.clone(), self.since_when(id, Sighting { what, since }));
+    fn ask_servers(&mut self, now: Now, plan: &Plan, dry_run: bool) -> Vec<Action> {
+        let Some(question) = &plan.question else { return Vec::new() };
+        self.guard.in_earnest |= !dry_run;
+        if self.guard.under_way.is_some() {
+            return Vec::new();
         }
-        for state in &self.state.sources {
-            let gone = Sighting { what: Seen::Missing, since: Some(now.steady) };
-            if !sightings.contains_key(&state.id) {
-                sightings.insert(state.id.clone(), self.since_when(&state.id, gone));
+        self.guard.under_way = Some(now.steady);
+        vec![Action::Prove(question.clone())]
+    }
+
+    fn proven(&mut self, proofs: Proofs) {
+        let Some(asked) = self.guard.under_way.take() else { return };
+        for (server, proof) in &proofs.servers {
+            if let Proof::Verified(anchor) | Proof::Needs(anchor) = proof {
+                self.guard.learnt.insert(server.clone(), *anchor);
             }
         }
-        self.sightings = sightings;
+        self.guard.proofs = Some((asked, proofs));
+        self.again |= std::mem::take(&mut self.guard.in_earnest);
+        let asks = std::mem::take(&mut self.deferred.asks);
+        self.waiting.extend(asks.into_iter().map(|ask| Wish { ask, deferred: true }));
     }
 
-    /// The earlier sighting where it was of the same, else this one.
-    fn since_when(&self, id: &SourceId, now: Sighting) -> Sighting {
-        self.sightings.get(id).copied().filter(|known| known.what == now.what).unwrap_or(now)
+    fn reached(&mut self, now: Now, reached: Reached) {
+        let anchor = reached.anchor.fingerprint();
+        let known = |memory: &ServerMemory| memory.server == reached.server && memory.anchor == anchor;
+        if !self.state.servers.iter().any(known) {
+            self.again = true;
+        }
+        self.guard.learnt.insert(reached.server.clone(), anchor);
+        if reached.archived && self.settings.guard.enabled {
+            self.guard.rescues.push((reached.server, reached.anchor, now.wall));
+            self.again = true;
+        }
     }
 
-    fn has_been_quiet(&self, now: Now, id: &SourceId) -> bool {
-        let since = self.sightings.get(id).and_then(|sighting| sighting.since);
-        since.is_none_or(|since| now.steady.saturating_sub(since) >= self.settings.quiet)
+    /// What was learnt of the servers goes into the state; it is saved with the next publication, or by itself.
+    fn remember_servers(&mut self, now: Now) {
+        for (server, anchor) in std::mem::take(&mut self.guard.learnt) {
+            let known = self.state.servers.iter().position(|memory| memory.server == server);
+            let same = known.is_some_and(|at| self.state.servers[at].anchor == anchor);
+            if same || !self.settings.guard.servers.contains(&server) {
+                continue;
+            }
+            let servers = &mut Arc::make_mut(&mut self.state).servers;
+            let memory = ServerMemory { server, anchor, since: now.wall };
+            match known {
+                Some(at) => servers[at] = memory,
+                None => servers.push(memory),
+            }
+            self.unsaved = true;
+        }
     }
 
     fn carried(&mut self, now: Now, carried: Carried) -> Vec<Action> {
-        let Phase::Carrying { batch, plan } = std::mem::replace(&mut self.phase, Phase::Idle) else {
-            return Vec::new();
-        };
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Noting { batch, next } => self.noted(now, batch, next, carried),
+            Phase::Carrying { batch, plan } => self.published(now, batch, *plan, carried),
+            phase @ (Phase::Idle | Phase::Looking(_)) => {
+                self.phase = phase;
+                Vec::new()
+            }
+        }
+    }
+
+    fn noted(&mut self, now: Now, batch: Batch, next: Arc<StoreState>, carried: Carried) -> Vec<Action> {
+        match carried {
+            Carried::Done => {
+                self.state = next;
+                self.unsaved = false;
+                self.phase = Phase::Looking(batch);
+                vec![Action::Look]
+            }
+            Carried::StateFailed(failure) | Carried::Failed(failure) => {
+                let outcome = Outcome {
+                    by: batch.by,
+                    at: now.wall,
+                    plan: plan::nothing(&self.state, Vec::new()),
+                    changed: false,
+                    dry_run: false,
+                    forced: batch.force,
+                    failure: Some(failure),
+                };
+                self.again = true;
+                let mut actions = answers(batch.wishes.into_iter().map(|wish| wish.ask), &Arc::new(outcome));
+                actions.extend(self.start_look());
+                actions
+            }
+        }
+    }
+
+    fn published(&mut self, now: Now, batch: Batch, plan: Plan, carried: Carried) -> Vec<Action> {
         let published = !matches!(carried, Carried::Failed(_));
         if published {
             self.state = Arc::clone(&plan.next);
@@ -375,10 +384,10 @@ impl Engine {
         };
         self.failures = if self.last_failure.is_some() { self.failures.saturating_add(1) } else { 0 };
         let changed = published && matches!(plan.step, Step::Publish(_));
-        self.finish(now, &batch, plan, changed)
+        self.finish(now, batch, plan, changed)
     }
 
-    fn finish(&mut self, now: Now, batch: &Batch, plan: Plan, changed: bool) -> Vec<Action> {
+    fn finish(&mut self, now: Now, batch: Batch, plan: Plan, changed: bool) -> Vec<Action> {
         let acted = !batch.dry_run && plan.step != Step::Nothing;
         if !acted && !batch.dry_run {
             // What failed before is not wanted any more.
@@ -386,7 +395,7 @@ impl Engine {
             self.failures = 0;
         }
         let settling = plan.settling;
-        let outcome = Arc::new(Outcome {
+        let outcome = Outcome {
             by: batch.by,
             at: now.wall,
             plan,
@@ -394,20 +403,35 @@ impl Engine {
             dry_run: batch.dry_run,
             forced: batch.force,
             failure: if acted { self.last_failure.clone() } else { None },
-        });
-        let mut actions: Vec<Action> = batch
-            .asks
-            .iter()
-            .map(|ask| Action::Answer { id: ask.id, outcome: Arc::clone(&outcome) })
-            .collect();
+        };
+        let mut actions = self.answer(batch.wishes, &outcome);
         if acted {
-            actions.push(Action::Report(outcome));
+            actions.push(Action::Report(Arc::new(outcome)));
         }
         let more = self.start_look();
         if more.is_empty() {
             actions.push(Action::WakeIn(self.pause(settling)));
         }
         actions.extend(more);
+        actions
+    }
+
+    /// Answers who asked; but whoever sits and waits hears the end of it, so after the servers were asked.
+    fn answer(&mut self, wishes: Vec<Wish>, outcome: &Outcome) -> Vec<Action> {
+        let open = outcome.plan.question.is_some() && outcome.failure.is_none();
+        let waits = |wish: &Wish| open && !wish.deferred && matches!(wish.ask.by, Trigger::Operator { .. });
+        let (later, at_once): (Vec<Wish>, Vec<Wish>) = wishes.into_iter().partition(waits);
+        let was_deferred = at_once.iter().any(|wish| wish.deferred);
+        let whole = if was_deferred && !outcome.dry_run {
+            Arc::new(std::mem::take(&mut self.deferred).complete(outcome.clone()))
+        } else {
+            Arc::new(outcome.clone())
+        };
+        let actions = answers(at_once.into_iter().map(|wish| wish.ask), &whole);
+        if !later.is_empty() && !outcome.dry_run {
+            self.deferred.note(outcome);
+        }
+        self.deferred.asks.extend(later.into_iter().map(|wish| wish.ask));
         actions
     }
 
@@ -427,13 +451,62 @@ impl Engine {
     }
 }
 
+impl Deferred {
+    /// Remembers what was published before the servers were asked.
+    fn note(&mut self, outcome: &Outcome) {
+        self.added.extend(&outcome.plan.added);
+        self.removed.extend(&outcome.plan.removed);
+        self.causes.extend(outcome.plan.causes.iter().cloned());
+        self.changed |= outcome.changed;
+    }
+
+    /// Both parts as one.
+    fn complete(self, mut outcome: Outcome) -> Outcome {
+        let plan = &mut outcome.plan;
+        let (added, removed) = (std::mem::take(&mut plan.added), std::mem::take(&mut plan.removed));
+        plan.added = self.added.iter().copied().filter(|anchor| !removed.contains(anchor)).collect();
+        plan.removed = self.removed.iter().copied().filter(|anchor| !added.contains(anchor)).collect();
+        plan.added.extend(added.into_iter().filter(|anchor| !self.removed.contains(anchor)));
+        plan.removed.extend(removed.into_iter().filter(|anchor| !self.added.contains(anchor)));
+        for cause in self.causes {
+            if !plan.causes.contains(&cause) {
+                plan.causes.push(cause);
+            }
+        }
+        outcome.changed |= self.changed;
+        outcome
+    }
+}
+
+/// Takes an anchor back from the archive: a server is verified by it, and by none of the store.
+fn rescue(state: &mut StoreState, server: String, anchor: Arc<Certificate>, at: Timestamp) {
+    let fingerprint = anchor.fingerprint();
+    let archived = |archived: &Archived| archived.certificate.fingerprint() == fingerprint;
+    if !state.archive.iter().any(archived) {
+        return;
+    }
+    state.servers.retain(|memory| memory.server != server);
+    state.servers.push(ServerMemory { server: server.clone(), anchor: fingerprint, since: at });
+    state.archive.retain(|known| !archived(known));
+    state.retained.push(Retained {
+        certificate: anchor,
+        why: Why::Archived,
+        servers: vec![server],
+        since: at,
+    });
+}
+
+fn answers(asks: impl Iterator<Item = Ask>, outcome: &Arc<Outcome>) -> Vec<Action> {
+    asks.map(|ask| Action::Answer { id: ask.id, outcome: Arc::clone(outcome) }).collect()
+}
+
 /// Takes the bytes out of a plan, which is kept for its report: they are the edges' now.
-fn take_bundle(mut plan: Plan) -> (Option<Bundle>, Plan) {
+fn take_bundle(mut plan: Plan) -> (Option<(Bundle, bool)>, Plan) {
+    let write = matches!(plan.step, Step::Publish(_));
     match &mut plan.step {
-        Step::Publish(bundle) => {
+        Step::Record(bundle) | Step::Publish(bundle) => {
             let bytes = std::mem::take(&mut bundle.bytes);
-            let bundle = Bundle { bytes, sha256: bundle.sha256 };
-            (Some(bundle), plan)
+            (Some((Bundle { bytes, sha256: bundle.sha256 }, write)), plan)
         }
         Step::Nothing | Step::Save => (None, plan),
     }

@@ -10,9 +10,12 @@ pub mod certificate;
 pub mod engine;
 pub mod facts;
 pub mod fingerprint;
+pub mod guard;
+pub mod history;
 pub mod plan;
 pub mod policy;
 pub mod source;
+pub mod state;
 
 pub use certificate::Certificate;
 pub use fingerprint::Fingerprint;

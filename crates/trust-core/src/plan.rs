@@ -1,16 +1,24 @@
 //! From what a look found to what is to be done: one pure function.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use trust_formats::certificates::Limits;
 
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Merged};
+use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
+use crate::guard::{self, Guard, Leaving, Proofs, Retained, Ruling};
 use crate::policy::{Effective, PolicyState, Warning};
-use crate::source::{Condition, Content, Found, Reading, SourceId, SourceState};
+use crate::source::{Condition, Reading, SourceId, SourceState};
+use crate::state::{Against, fingerprints, sources_identity};
+
+pub use crate::state::{Held, Published, StoreState};
+
+mod causes;
+mod sources;
 
 /// Settings that decide what is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,57 +34,18 @@ pub struct Settings {
     pub poll: Duration,
     /// Time between two looks while it does not.
     pub degraded_poll: Duration,
+    /// What keeps anchors that servers need.
+    pub guard: Guard,
 }
 
 impl Settings {
-    /// Identifies the settings that shape the bundle: where they change, unchanged sources make another bundle.
+    /// Identifies what shapes the bundle besides the sources: where it changes, unchanged sources make another bundle.
     #[must_use]
-    pub fn identity(&self) -> Fingerprint {
+    pub fn identity(&self, state: &StoreState) -> Fingerprint {
         let mut bytes = bundle::FORMAT.to_be_bytes().to_vec();
-        bytes.extend(self.distrusted.iter().flat_map(Fingerprint::as_bytes));
+        bytes.extend(state.banned(&self.distrusted).iter().flat_map(Fingerprint::as_bytes));
         Fingerprint::of(&bytes)
     }
-}
-
-/// The bundle last published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// SHA-256 of the file.
-    pub sha256: Fingerprint,
-    /// Its anchors in order.
-    pub anchors: Vec<Fingerprint>,
-    /// When it was published.
-    pub at: Timestamp,
-    /// Whose wish it was, as `Trigger::code`.
-    pub by: String,
-    /// What had changed.
-    pub causes: Vec<String>,
-}
-
-/// Why the store is not what the sources say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// Stable code.
-    pub reason: String,
-    /// What would have happened, and what to do.
-    pub detail: String,
-}
-
-/// All that is known of the store: what is written to disk and read at the next start.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StoreState {
-    /// Number of the last publication, from 1; 0 before the first.
-    pub generation: u64,
-    /// The bundle of that publication.
-    pub bundle: Option<Published>,
-    /// The sources in merge order.
-    pub sources: Vec<SourceState>,
-    /// The policies in file-name order.
-    pub policies: Vec<PolicyState>,
-    /// [`Settings::identity`] at the last regeneration.
-    pub settings: Option<Fingerprint>,
-    /// Set while the store is kept as it was against the sources.
-    pub held: Option<Held>,
 }
 
 /// What a look at everything found.
@@ -103,8 +72,21 @@ pub enum Step {
     Nothing,
     /// The state alone: the bundle on disk is right.
     Save,
-    /// The bundle, then the state.
+    /// The generation and the state: the bundle on disk is right, and it is on no record.
+    Record(Bundle),
+    /// The bundle, its generation where it is a new one, then the state.
     Publish(Bundle),
+}
+
+/// What the servers are to be asked before anchors leave the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Names it; [`Proofs::question`] answers it.
+    pub id: Fingerprint,
+    /// The store as it would be, in its order.
+    pub candidate: Vec<Arc<Certificate>>,
+    /// What would leave it.
+    pub leaving: Vec<Arc<Certificate>>,
 }
 
 /// What a regeneration does, and why.
@@ -126,16 +108,22 @@ pub struct Plan {
     /// Look again after [`Settings::quiet`]: anchors leave the store then if their sources stay as they are, or a file
     /// was written a moment ago.
     pub settling: bool,
+    /// Ask the servers this, then plan again.
+    pub question: Option<Question>,
 }
 
 /// Who wants it and how much.
 pub struct Request<'a> {
     /// Whose wish it is, for the record.
     pub by: &'a str,
-    /// Write even where nothing changed, and even a store without anchors.
+    /// Write even where nothing changed, drop what the guard would keep, and empty the store where the sources are.
     pub force: bool,
     /// Whether a source has been quiet for long enough to believe that its anchors are gone.
     pub quiet: &'a dyn Fn(&SourceId, &Reading) -> bool,
+    /// What the servers answered.
+    pub proofs: Option<&'a Proofs>,
+    /// Causes that the look does not show: what an operator ordered.
+    pub orders: &'a [String],
 }
 
 /// Plans a regeneration.
@@ -148,51 +136,42 @@ pub fn plan(
 ) -> Plan {
     let mut warnings = seen.effective.warnings.clone();
     warnings.extend(seen.warnings.iter().cloned());
-    if !request.force && is_unchanged(last, &seen, settings) {
-        return Plan {
-            step: Step::Nothing,
-            next: Arc::clone(last),
-            added: Vec::new(),
-            removed: Vec::new(),
-            causes: Vec::new(),
-            warnings,
-            settling: false,
-        };
+    if !request.force && is_unchanged(last, &seen, settings, now) {
+        return nothing(last, warnings);
     }
-    let causes = causes(last, &seen, settings);
-    let mut sources = next_sources(last, &seen.sources, request.quiet);
-    let mut merged = bundle::merge(&sources, &settings.distrusted);
-    let mut held = None;
-    let had_anchors = last.bundle.as_ref().is_some_and(|bundle| !bundle.anchors.is_empty());
-    if merged.anchors.is_empty() && had_anchors && !request.force {
-        let kept = next_sources(last, &seen.sources, &|_, _| false);
-        let kept_merged = bundle::merge(&kept, &settings.distrusted);
-        // Where even that is empty, every anchor is distrusted, and distrust is never held back.
-        if !kept_merged.anchors.is_empty() {
-            (sources, merged) = (kept, kept_merged);
-            held = Some(nothing_left());
-        }
-    }
-    let settling = held.is_none() && sources.iter().any(|source| !source.kept.is_empty() || !source.named);
-    let anchors: Vec<Fingerprint> =
-        merged.anchors.iter().map(|anchor| anchor.certificate.fingerprint()).collect();
+    let mut causes = request.orders.to_vec();
+    causes.extend(causes::causes(last, &seen, settings));
+    let on_disk = seen.bundle;
+    let (mut next, candidate) = next_state(last, seen, settings, request, now, &mut causes);
+    let settling =
+        next.held.is_none() && next.sources.iter().any(|source| !source.kept.is_empty() || !source.named);
+    let question = guard_the_leaving(last, &mut next, &candidate, settings, request, now);
+
+    let merged = next.with_retained(candidate, &settings.distrusted);
+    let anchors: Vec<Fingerprint> = fingerprints(&merged.anchors).collect();
     let (added, removed) = diff(last.bundle.as_ref().map_or(&[], |bundle| &bundle.anchors), &anchors);
-    let mut next = StoreState {
-        generation: last.generation,
-        bundle: last.bundle.clone(),
-        sources,
-        policies: seen.policies,
-        settings: Some(settings.identity()),
-        held,
+    if question.is_some() && added.is_empty() && removed.is_empty() {
+        // Only anchors that would leave: the store stays as it is until the servers have answered.
+        return Plan { causes, question, settling, ..nothing(last, warnings) };
+    }
+    let plan = |step, next, added, removed| Plan {
+        step,
+        next: Arc::new(next),
+        added,
+        removed,
+        causes: causes.clone(),
+        warnings,
+        settling,
+        question,
     };
     if anchors.is_empty() && last.bundle.is_none() && !request.force {
         // Nothing to publish and nothing to lose: a bundle that some earlier life left on disk stays as it is.
         let step = if next == **last { Step::Nothing } else { Step::Save };
-        return Plan { step, next: Arc::new(next), added, removed, causes, warnings, settling };
+        return plan(step, next, added, removed);
     }
     let bundle = bundle::render(&merged.anchors);
-    let on_disk = seen.bundle == Some(bundle.sha256);
-    if last.bundle.as_ref().is_none_or(|old| old.sha256 != bundle.sha256) {
+    let new = last.bundle.as_ref().is_none_or(|old| old.sha256 != bundle.sha256);
+    if new {
         next.generation += 1;
         next.bundle = Some(Published {
             sha256: bundle.sha256,
@@ -202,17 +181,32 @@ pub fn plan(
             causes: causes.clone(),
         });
     }
-    let step = match (on_disk && !request.force, next == **last) {
+    let step = match (on_disk == Some(bundle.sha256) && !request.force, next == **last) {
         (true, true) => Step::Nothing,
+        (true, false) if new => Step::Record(bundle),
         (true, false) => Step::Save,
         (false, _) => Step::Publish(bundle),
     };
-    Plan { step, next: Arc::new(next), added, removed, causes, warnings, settling }
+    plan(step, next, added, removed)
+}
+
+/// A plan to leave all as it is.
+pub(crate) fn nothing(last: &Arc<StoreState>, warnings: Vec<Warning>) -> Plan {
+    Plan {
+        step: Step::Nothing,
+        next: Arc::clone(last),
+        added: Vec::new(),
+        removed: Vec::new(),
+        causes: Vec::new(),
+        warnings,
+        settling: false,
+        question: None,
+    }
 }
 
 /// True where a look found exactly what the last one left: nothing is parsed, merged or written then.
 #[must_use]
-pub fn is_unchanged(last: &StoreState, seen: &Observation, settings: &Settings) -> bool {
+pub fn is_unchanged(last: &StoreState, seen: &Observation, settings: &Settings, now: Timestamp) -> bool {
     let same_source = |(state, (id, reading)): (&SourceState, &(SourceId, Reading))| {
         let same_reading = match (reading, &state.condition) {
             (Reading::Missing, Condition::Missing) => true,
@@ -222,12 +216,35 @@ pub fn is_unchanged(last: &StoreState, seen: &Observation, settings: &Settings) 
         };
         same_reading && state.id == *id && state.named && state.kept.is_empty()
     };
-    last.settings == Some(settings.identity())
-        && last.held.is_none()
+    last.held.is_none()
         && last.bundle.as_ref().map(|bundle| bundle.sha256) == seen.bundle
         && last.policies == seen.policies
         && last.sources.len() == seen.sources.len()
         && last.sources.iter().zip(&seen.sources).all(same_source)
+        && last.settings == Some(settings.identity(last))
+        && is_at_rest(last, settings, now)
+}
+
+/// True where neither the guard nor a rollback has anything to do.
+fn is_at_rest(last: &StoreState, settings: &Settings, now: Timestamp) -> bool {
+    let guard = &settings.guard;
+    let published = |retained: &Retained| {
+        let anchor = retained.certificate.fingerprint();
+        last.bundle.as_ref().is_some_and(|bundle| bundle.anchors.contains(&anchor))
+    };
+    let stays = |retained: &Retained| {
+        published(retained)
+            && guard.enabled
+            && guard::is_needed(retained, &last.servers)
+            && !guard::is_overdue(retained, guard, now)
+    };
+    last.retained.iter().all(stays)
+        && last.servers.iter().all(|memory| guard.servers.contains(&memory.server))
+        && last
+            .rollback
+            .as_ref()
+            .is_none_or(|rollback| rollback.against.is_some() && rollback.holds(&last.sources, now))
+        && (guard.archive || last.archive.is_empty())
 }
 
 /// What is gained and what is lost between two lists of anchors, each in the order of its list.
@@ -240,6 +257,134 @@ pub fn diff(old: &[Fingerprint], new: &[Fingerprint]) -> (Vec<Fingerprint>, Vec<
     (missing_in(new, old), missing_in(old, new))
 }
 
+/// The state after this look but for what the guard decides: sources, policies, a rollback's end.
+fn next_state(
+    last: &StoreState,
+    seen: Observation,
+    settings: &Settings,
+    request: &Request<'_>,
+    now: Timestamp,
+    causes: &mut Vec<String>,
+) -> (StoreState, Merged) {
+    let mut next = StoreState {
+        generation: last.generation,
+        bundle: last.bundle.clone(),
+        sources: sources::next_sources(last, &seen.sources, request.quiet),
+        policies: seen.policies,
+        settings: None,
+        held: None,
+        bans: last.bans.clone(),
+        servers: last.servers.clone(),
+        retained: last.retained.clone(),
+        archive: if settings.guard.archive { last.archive.clone() } else { Vec::new() },
+        rollback: last.rollback.clone().filter(|_| !request.force),
+    };
+    next.settings = Some(settings.identity(&next));
+    next.servers.retain(|memory| settings.guard.servers.contains(&memory.server));
+    settle_rollback(&mut next, settings, now, causes);
+    let had_anchors = last.bundle.as_ref().is_some_and(|bundle| !bundle.anchors.is_empty());
+    let candidate = next.candidate(&settings.distrusted);
+    if had_anchors && !request.force && candidate.anchors.is_empty() {
+        let kept = StoreState {
+            sources: sources::next_sources(last, &seen.sources, &|_, _| false),
+            held: Some(nothing_left()),
+            ..next.clone()
+        };
+        // Where even that is empty, every anchor is distrusted, and distrust is never held back.
+        let kept_candidate = kept.candidate(&settings.distrusted);
+        if !kept_candidate.anchors.is_empty() {
+            return (kept, kept_candidate);
+        }
+    }
+    (next, candidate)
+}
+
+/// Notes what a new rollback is against; ends one whose time has come.
+fn settle_rollback(next: &mut StoreState, settings: &Settings, now: Timestamp, causes: &mut Vec<String>) {
+    let Some(rollback) = &next.rollback else { return };
+    if !rollback.holds(&next.sources, now) {
+        causes.push(format!("the rollback to generation {} ended", rollback.generation));
+        next.rollback = None;
+        return;
+    }
+    if rollback.against.is_none() {
+        let earlier: BTreeSet<Fingerprint> =
+            rollback.anchors.iter().map(|certificate| certificate.fingerprint()).collect();
+        let current = bundle::merge(&next.sources, &next.banned(&settings.distrusted));
+        let left_out = fingerprints(&current.anchors).filter(|anchor| !earlier.contains(anchor)).collect();
+        let against = Against { sources: sources_identity(&next.sources), left_out };
+        if let Some(rollback) = &mut next.rollback {
+            rollback.against = Some(against);
+        }
+    }
+}
+
+/// Puts what the guard decides into the state; returns what it has to ask first.
+fn guard_the_leaving(
+    last: &StoreState,
+    next: &mut StoreState,
+    candidate: &Merged,
+    settings: &Settings,
+    request: &Request<'_>,
+    now: Timestamp,
+) -> Option<Question> {
+    let banned = next.banned(&settings.distrusted);
+    let wanted: HashSet<Fingerprint> = fingerprints(&candidate.anchors).collect();
+    let leaving = leaving(last, |anchor| !wanted.contains(anchor) && !banned.contains(anchor));
+    let leaving_list: Vec<Arc<Certificate>> =
+        leaving.iter().map(|leaving| Arc::clone(&leaving.certificate)).collect();
+    let id = guard::question(
+        fingerprints(&candidate.anchors),
+        leaving_list.iter().map(|certificate| certificate.fingerprint()),
+    );
+    let proofs = request.proofs.filter(|proofs| proofs.question == id);
+    let ruling = if request.force {
+        Ruling { released: leaving_list.clone(), ..Ruling::default() }
+    } else {
+        guard::judge(leaving, &settings.guard, proofs, &next.servers, now)
+    };
+    next.retained = ruling.retained;
+    let present: HashSet<Fingerprint> =
+        next.retained.iter().map(|retained| retained.certificate.fingerprint()).chain(wanted).collect();
+    if settings.guard.archive {
+        next.archive = guard::archive(&next.archive, &ruling.released, &present, &banned, now);
+    }
+    ruling.ask.then(|| Question {
+        id,
+        candidate: candidate.anchors.iter().map(|anchor| Arc::clone(&anchor.certificate)).collect(),
+        leaving: leaving_list,
+    })
+}
+
+/// The anchors of the last bundle that are gone from the next, and those that are retained, with their certificates.
+fn leaving(last: &StoreState, gone: impl Fn(&Fingerprint) -> bool) -> Vec<Leaving> {
+    let published = last.bundle.iter().flat_map(|bundle| &bundle.anchors).copied();
+    let mut list: Vec<Fingerprint> = published.filter(|anchor| gone(anchor)).collect();
+    for retained in &last.retained {
+        // Just taken from the archive, it is in no bundle yet.
+        let anchor = retained.certificate.fingerprint();
+        if gone(&anchor) && !list.contains(&anchor) {
+            list.push(anchor);
+        }
+    }
+    if list.is_empty() {
+        return Vec::new();
+    }
+    let certificates: HashMap<Fingerprint, &Arc<Certificate>> =
+        last.certificates().map(|certificate| (certificate.fingerprint(), certificate)).collect();
+    let retained = |anchor: &Fingerprint| {
+        last.retained.iter().find(|retained| retained.certificate.fingerprint() == *anchor).cloned()
+    };
+    // One of a life whose state was lost is in no record: it cannot be kept.
+    let known = list.iter().filter_map(|anchor| Some((anchor, *certificates.get(anchor)?)));
+    known
+        .map(|(anchor, certificate)| Leaving {
+            certificate: Arc::clone(certificate),
+            retained: retained(anchor),
+        })
+        .collect()
+}
+
 fn nothing_left() -> Held {
     Held {
         reason: "no-anchors".to_owned(),
@@ -247,120 +392,4 @@ fn nothing_left() -> Held {
                  source, or empty the store on purpose with `agentctl regen --force`"
             .to_owned(),
     }
-}
-
-/// Each source as it is after this look, in merge order; those that no policy names any more come last until their
-/// anchors may go.
-fn next_sources(
-    last: &StoreState,
-    seen: &[(SourceId, Reading)],
-    quiet: &dyn Fn(&SourceId, &Reading) -> bool,
-) -> Vec<SourceState> {
-    let known = |id: &SourceId| last.sources.iter().find(|state| state.id == *id);
-    let mut sources: Vec<SourceState> =
-        seen.iter().map(|(id, reading)| next_source(known(id), id, reading, quiet(id, reading))).collect();
-    let named: HashSet<&SourceId> = seen.iter().map(|(id, _)| id).collect();
-    for state in &last.sources {
-        let empty = state.content.found.is_empty();
-        if !named.contains(&state.id) && !empty && !quiet(&state.id, &Reading::Missing) {
-            sources.push(SourceState {
-                condition: Condition::Missing,
-                sha256: None,
-                size: 0,
-                kept: fingerprints(&state.content.found).collect(),
-                named: false,
-                ..state.clone()
-            });
-        }
-    }
-    sources
-}
-
-fn next_source(last: Option<&SourceState>, id: &SourceId, reading: &Reading, quiet: bool) -> SourceState {
-    let empty = || Arc::new(Content::empty());
-    let in_use = last.map_or_else(empty, |state| Arc::clone(&state.content));
-    let (sha256, size, content, condition) = match reading {
-        Reading::Failed(failure) => {
-            return SourceState {
-                id: id.clone(),
-                sha256: last.and_then(|state| state.sha256),
-                size: last.map_or(0, |state| state.size),
-                condition: Condition::Stale(failure.clone()),
-                kept: last.map_or_else(Vec::new, |state| state.kept.clone()),
-                content: in_use,
-                named: true,
-            };
-        }
-        Reading::Missing => (None, 0, empty(), Condition::Missing),
-        Reading::Read { snapshot, .. } => {
-            (Some(snapshot.sha256()), snapshot.size(), Arc::clone(snapshot.content()), Condition::Ok)
-        }
-    };
-    let mut state =
-        SourceState { id: id.clone(), sha256, size, condition, content, kept: Vec::new(), named: true };
-    if !quiet {
-        keep_lost(&mut state, &in_use);
-    }
-    state
-}
-
-/// Keeps what the file no longer holds: as it was where the file gained nothing, so that nothing is published for it;
-/// else behind what the file holds now.
-fn keep_lost(state: &mut SourceState, in_use: &Content) {
-    let own: HashSet<Fingerprint> = fingerprints(&state.content.found).collect();
-    let lost: Vec<Found> = in_use
-        .found
-        .iter()
-        .filter(|found| !own.contains(&found.certificate.fingerprint()))
-        .cloned()
-        .collect();
-    if lost.is_empty() {
-        return;
-    }
-    if state.condition == Condition::Ok {
-        state.condition = Condition::Settling;
-    }
-    state.kept = fingerprints(&lost).collect();
-    let used: HashSet<Fingerprint> = fingerprints(&in_use.found).collect();
-    let content = Arc::make_mut(&mut state.content);
-    if own.is_subset(&used) {
-        content.found.clone_from(&in_use.found);
-    } else {
-        content.found.extend(lost);
-    }
-}
-
-fn fingerprints(found: &[Found]) -> impl Iterator<Item = Fingerprint> {
-    found.iter().map(|found| found.certificate.fingerprint())
-}
-
-/// What differs from the last regeneration, a sentence each, for the record.
-fn causes(last: &StoreState, seen: &Observation, settings: &Settings) -> Vec<String> {
-    let mut causes = Vec::new();
-    for (id, reading) in &seen.sources {
-        let known = last.sources.iter().find(|state| state.id == *id);
-        let before = known.and_then(|state| state.sha256);
-        let what = match reading {
-            Reading::Missing if before.is_some() => "is gone",
-            Reading::Read { .. } if before.is_none() => "appeared",
-            Reading::Read { snapshot, .. } if before != Some(snapshot.sha256()) => "changed",
-            Reading::Failed(_) if !known.is_some_and(|s| matches!(s.condition, Condition::Stale(_))) => {
-                "cannot be read"
-            }
-            _ => continue,
-        };
-        causes.push(format!("{id} {what}"));
-    }
-    for state in last.sources.iter().filter(|state| state.named) {
-        if !seen.sources.iter().any(|(id, _)| *id == state.id) {
-            causes.push(format!("{} is no longer named by a policy", state.id));
-        }
-    }
-    if last.settings.is_some_and(|identity| identity != settings.identity()) {
-        causes.push("settings changed".to_owned());
-    }
-    if last.bundle.as_ref().is_some_and(|bundle| seen.bundle != Some(bundle.sha256)) {
-        causes.push("the bundle on disk was not as it was published".to_owned());
-    }
-    causes
 }

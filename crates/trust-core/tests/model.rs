@@ -16,6 +16,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use trust_core::bundle::{self, Bundle};
 use trust_core::engine::{Action, Ask, Carried, Engine, Event, Now, Trigger};
+use trust_core::guard::Guard;
 use trust_core::plan::{Observation, Settings, StoreState};
 use trust_core::policy::{self, PolicyReading, PolicyState};
 use trust_core::source::{Failure, Reading, Snapshot, SourceId, SourceKind};
@@ -172,6 +173,7 @@ impl World {
             quiet: QUIET,
             poll: Duration::from_secs(30),
             degraded_poll: Duration::from_secs(5),
+            guard: Guard { enabled: true, servers: Vec::new(), retain_for: None, archive: true },
         }
     }
 
@@ -223,9 +225,9 @@ impl World {
     }
 
     /// `None`: the process died on the way.
-    fn carry(&mut self, bundle: Option<Bundle>, state: &Arc<StoreState>) -> Option<Carried> {
+    fn carry(&mut self, bundle: Option<(Bundle, bool)>, state: &Arc<StoreState>) -> Option<Carried> {
         let failure = || Failure { code: "full".into(), message: "no space".into(), remedy: "free".into() };
-        if let Some(bundle) = bundle {
+        if let Some((bundle, true)) = bundle {
             if self.full {
                 return Some(Carried::Failed(failure()));
             }
@@ -385,7 +387,7 @@ impl Life {
     }
 
     fn start(&mut self) {
-        let ask = Ask { id: 0, force: false, dry_run: false, by: Trigger::Start };
+        let ask = Ask { id: 0, force: false, dry_run: false, by: Trigger::Start, order: None };
         self.drive(Event::Ask(ask), false, false);
     }
 
@@ -414,7 +416,7 @@ impl Life {
                         (asked, force) = (false, false);
                         next.extend(self.engine.handle(self.world.now(), Event::Looked(seen)));
                     }
-                    Action::Carry { bundle, state } => match self.world.carry(bundle, &state) {
+                    Action::Carry { bundle, state, .. } => match self.world.carry(bundle, &state) {
                         Some(carried) => {
                             if carried == Carried::Done {
                                 let saved = Model { saved: None, ..self.model.clone() };
@@ -430,6 +432,7 @@ impl Life {
                         None => return self.restart(),
                     },
                     Action::Answer { .. } | Action::Report(_) | Action::WakeIn(_) => {}
+                    Action::Prove(question) => panic!("no server is configured: {question:?}"),
                 }
             }
             actions = next;
@@ -445,7 +448,7 @@ impl Life {
 
     fn ask(&mut self, force: bool, dry_run: bool) {
         self.next_ask += 1;
-        let ask = Ask { id: self.next_ask, force, dry_run, by: Trigger::Operator { uid: 0 } };
+        let ask = Ask { id: self.next_ask, force, dry_run, by: Trigger::Operator { uid: 0 }, order: None };
         if dry_run {
             self.meanwhile = false;
             let before = (self.world.bundle.clone(), Arc::clone(&self.world.state));
@@ -510,7 +513,7 @@ impl Life {
             let state = self.engine.state();
             let published = state.bundle.as_ref().unwrap();
             assert_eq!(Some(published.sha256), self.world.bundle.as_deref().map(Fingerprint::of));
-            let merged = bundle::merge(&state.sources, &self.world.distrusted);
+            let merged = state.merged(&self.world.distrusted);
             assert_eq!(bundle::render(&merged.anchors).sha256, published.sha256, "same inputs, same bytes");
         }
         let before = (self.world.bundle.clone(), Arc::clone(&self.world.state));
