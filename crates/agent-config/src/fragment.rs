@@ -38,6 +38,11 @@ pub struct Fragment {
     pub(crate) allow_policy_to_skip_peer: Option<Placed<bool>>,
     pub(crate) minimum_tls: Option<Placed<TlsVersion>>,
     pub(crate) distrusted: Option<Vec<Fingerprint>>,
+    pub(crate) guard: Option<Placed<bool>>,
+    pub(crate) retain_for: Option<Placed<Option<Duration>>>,
+    pub(crate) archive: Option<Placed<bool>>,
+    pub(crate) generations: Option<Placed<u64>>,
+    pub(crate) max_age: Option<Placed<Duration>>,
     pub(crate) level: Option<Placed<Level>>,
     pub(crate) format: Option<Placed<LogFormat>>,
     pub(crate) timeout: Option<Placed<Duration>>,
@@ -130,6 +135,8 @@ impl Fragment {
             "watch" => self.watch(section),
             "security" => self.security(section),
             "distrust" => self.distrust(section),
+            "guard" => self.guard(section),
+            "history" => self.history(section),
             "log" => self.log(section),
             "connect" => self.connect(section),
             _ => self.server(section),
@@ -181,6 +188,19 @@ impl Fragment {
         Ok(())
     }
 
+    fn guard(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
+        self.guard = section.boolean("enabled")?;
+        self.retain_for = section.text("retain-for", DURATION, values::limit(LONG))?;
+        self.archive = section.boolean("archive")?;
+        Ok(())
+    }
+
+    fn history(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
+        self.generations = section.number("generations", &GENERATIONS)?;
+        self.max_age = section.text("max-age", DURATION, values::duration(LONG))?;
+        Ok(())
+    }
+
     fn log(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
         self.level = section.word("level", LEVELS)?;
         self.format = section.word("format", FORMATS)?;
@@ -227,6 +247,10 @@ const MAX_BYTES: RangeInclusive<u64> = 1 << 12..=64 << 20;
 const MAX_CERTIFICATES: RangeInclusive<u64> = 1..=100_000;
 /// More often than each second is work without use, less often than each day is not watching.
 const POLL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// What is kept for less than an hour is gone before somebody looks; ten years outlive every endpoint.
+const LONG: RangeInclusive<Duration> = Duration::from_secs(3_600)..=Duration::from_secs(3_650 * 86_400);
+/// The present one and the one before it at least, or there is nothing to go back to.
+const GENERATIONS: RangeInclusive<u64> = 2..=1_000;
 /// Longer than some seconds and a change is not noticed "at once" any more.
 const SETTLE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 /// Shorter fails over slow lines, longer outlives the interval of the checks.

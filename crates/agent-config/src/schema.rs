@@ -8,6 +8,8 @@ pub(crate) const SECTIONS: &[(&str, &[&str])] = &[
     ("watch", &["poll-interval", "degraded-poll-interval", "settle"]),
     ("security", &["allow-policy-to-skip-host", "allow-policy-to-skip-peer", "minimum-tls"]),
     ("distrust", &["fingerprints"]),
+    ("guard", &["enabled", "retain-for", "archive"]),
+    ("history", &["generations", "max-age"]),
     ("log", &["level", "format"]),
     ("connect", &["timeout", "check-interval"]),
     ("server", &["name", "url", "names", "pin", "role"]),

@@ -26,6 +26,10 @@ pub struct Settings {
     pub security: Security,
     /// `[distrust]`: anchors that may never be in the store.
     pub distrust: Distrust,
+    /// `[guard]`: what keeps anchors that servers need.
+    pub guard: Guard,
+    /// `[history]`: how many generations of the store are kept.
+    pub history: History,
     /// `[log]`: what is logged, and how.
     pub log: Log,
     /// `[connect]`: connections to servers.
@@ -107,6 +111,26 @@ pub enum TlsVersion {
 pub struct Distrust {
     /// Their SHA-256 fingerprints.
     pub fingerprints: BTreeSet<Fingerprint>,
+}
+
+/// What keeps anchors that servers need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// Whether it does.
+    pub enabled: bool,
+    /// For how long an anchor is retained that no source holds any more; `None` for ever.
+    pub retain_for: Option<Duration>,
+    /// Whether an anchor that left the store comes back where it is the only one that verifies a server.
+    pub archive: bool,
+}
+
+/// How many generations of the store are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Their number, the present one included.
+    pub generations: u64,
+    /// Their age; the present one and the one before it are always kept.
+    pub max_age: Duration,
 }
 
 /// What is logged, and how.
@@ -234,6 +258,15 @@ impl Settings {
                 minimum_tls: or(&from.minimum_tls, TlsVersion::V1_2),
             },
             distrust: Distrust { fingerprints: from.distrusted.iter().flatten().copied().collect() },
+            guard: Guard {
+                enabled: or(&from.guard, true),
+                retain_for: or(&from.retain_for, None),
+                archive: or(&from.archive, true),
+            },
+            history: History {
+                generations: or(&from.generations, GENERATIONS),
+                max_age: or(&from.max_age, MAX_AGE),
+            },
             log: Log { level: or(&from.level, Level::Info), format: or(&from.format, LogFormat::Auto) },
             connect: Connect {
                 timeout: or(&from.timeout, TIMEOUT),
@@ -334,6 +367,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 const DEGRADED_POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Tools that write in pieces do so within a few milliseconds; a change shall arrive within 50 ms.
 const SETTLE: Duration = Duration::from_millis(5);
+/// Enough for a year of monthly changes with their steps, and some hundred kilobytes at the size of a site's store.
+const GENERATIONS: u64 = 50;
+/// Two years: what was in force at any audit's question.
+const MAX_AGE: Duration = Duration::from_secs(730 * 86_400);
 /// Enough for a handshake over a satellite line.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Often enough to see a server change its certificate before the next working day.

@@ -44,6 +44,15 @@ pub(crate) fn duration(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Pars
     }
 }
 
+/// A duration, or the word for no end.
+pub(crate) fn limit(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Parsed<Option<Duration>> {
+    let finite = duration(range);
+    move |text| match text {
+        "forever" => Ok(None),
+        _ => finite(text).map(Some).map_err(|error| format!("{error}; or \"forever\"")),
+    }
+}
+
 /// The SHA-256 of an anchor.
 pub(crate) fn fingerprint(text: &str) -> Parsed<Fingerprint> {
     text.parse().map_err(|error: trust_core::fingerprint::ParseError| error.to_string())

@@ -12,16 +12,20 @@ use std::time::Duration;
 
 use trust_core::bundle::Bundle;
 use trust_core::engine::Carried;
+use trust_core::guard::Guard;
+use trust_core::history::Generation;
 use trust_core::plan::{Settings as TrustSettings, StoreState};
 use trust_core::policy::{Effective, Warning};
 use trust_core::source::Failure;
 use trust_formats::certificates::Limits;
 use trust_tls::Pin;
 
+use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
 use crate::look::{Look, SafeReader, StorePaths, look};
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
 use crate::read::Rules;
+use crate::servers::server_key;
 use crate::state::{StateError, StateStore};
 
 /// How long a source must have been quiet before what it lost leaves the store. Longer than the two seconds that tools
@@ -36,7 +40,20 @@ pub struct Endpoint {
     reader: Arc<SafeReader>,
     files: Arc<dyn Fs>,
     state: StateStore,
+    history: History,
+    keep: Keep,
     security: agent_config::Security,
+}
+
+/// A publication: what `Action::Carry` orders.
+#[derive(Debug)]
+pub struct Job {
+    /// The bundle, and whether its file is to be written.
+    pub bundle: Option<(Bundle, bool)>,
+    /// The generation that it makes.
+    pub generation: Option<Box<Generation>>,
+    /// The state.
+    pub state: Arc<StoreState>,
 }
 
 /// Why an endpoint cannot be opened.
@@ -53,6 +70,22 @@ pub enum OpenError {
         /// The reason.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// The same as a failure of a publication.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let (code, remedy) = match self {
+            Self::Lock(LockError::Held { .. }) => {
+                ("store-locked", "end the other agentd or agentctl that works on this store")
+            }
+            Self::Lock(_) | Self::Directory { .. } => {
+                ("store-unwritable", "make the directory writable for the user that agentd runs as")
+            }
+        };
+        Failure { code: code.to_owned(), message: self.to_string(), remedy: remedy.to_owned() }
+    }
 }
 
 impl Endpoint {
@@ -82,6 +115,8 @@ impl Endpoint {
         };
         Self {
             state: StateStore::new(paths.state.clone()),
+            history: History::new(&paths.state),
+            keep: Keep { generations: settings.history.generations, max_age: settings.history.max_age },
             limits: limits(settings),
             reader: Arc::new(reader),
             files: Arc::new(RealFs),
@@ -120,6 +155,12 @@ impl Endpoint {
         &self.state
     }
 
+    /// The generations of the store.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     /// Makes the directories that are missing and takes the lock: nobody else writes the store until it is dropped.
     ///
     /// # Errors
@@ -130,6 +171,7 @@ impl Endpoint {
             (Some(self.paths.policies.as_path()), 0o755),
             (Some(self.paths.state.as_path()), 0o700),
             (Some(self.paths.state.join("snapshots").as_path()), 0o700),
+            (Some(self.paths.state.join("generations").as_path()), 0o700),
         ] {
             if let Some(path) = path {
                 make_directory(path, mode)?;
@@ -149,24 +191,43 @@ impl Endpoint {
         }
     }
 
-    /// Reads the state. One that cannot be used is put aside and the endpoint starts from its sources, which is said.
+    /// Reads the state. One that cannot be used is put aside and the endpoint starts from the state before it, else from
+    /// the latest generation, else from its sources; which is said.
     #[must_use]
     pub fn load(&self) -> (StoreState, Option<Warning>) {
         match self.state.load() {
-            Ok(state) => (state, None),
-            Err(error) => (StoreState::default(), Some(self.set_aside(&error))),
+            Ok(Some(state)) => (state, None),
+            Ok(None) => match self.history.recover() {
+                Some(state) => {
+                    let message = format!(
+                        "there is no state in {}, and there are generations of the store: it goes on from generation {}",
+                        self.paths.state.display(),
+                        state.generation
+                    );
+                    (state, Some(Warning { code: "state-unusable", message }))
+                }
+                None => (StoreState::default(), None),
+            },
+            Err(error) => {
+                let (state, from) = if let Some(state) = self.state.load_previous() {
+                    (state, "the state before it is used".to_owned())
+                } else if let Some(state) = self.history.recover() {
+                    let from = format!("it goes on from generation {}", state.generation);
+                    (state, from)
+                } else {
+                    (StoreState::default(), "the store is made anew from its sources".to_owned())
+                };
+                (state, Some(self.set_aside(&error, &from)))
+            }
         }
     }
 
-    fn set_aside(&self, error: &StateError) -> Warning {
+    fn set_aside(&self, error: &StateError, from: &str) -> Warning {
         let aside = match self.state.set_aside() {
             Ok(path) => format!("it was put aside as {}", path.display()),
             Err(error) => format!("it could not be put aside: {error}"),
         };
-        Warning {
-            code: "state-unusable",
-            message: format!("{error}; {aside}, and the store is made anew from its sources"),
-        }
+        Warning { code: "state-unusable", message: format!("{error}; {aside}, and {from}") }
     }
 
     /// Looks at policies, sources and the bundle. Blocks on files.
@@ -178,10 +239,11 @@ impl Endpoint {
         look
     }
 
-    /// Writes the bundle where there is one, then the state. Blocks on files.
+    /// Writes the bundle where it is to be written, then the generation where it is a new one, then the state. Blocks on
+    /// files.
     #[must_use]
-    pub fn carry(&self, bundle: Option<&Bundle>, state: &StoreState) -> Carried {
-        if let Some(bundle) = bundle {
+    pub fn carry(&self, job: &Job) -> Carried {
+        if let Some((bundle, true)) = &job.bundle {
             let write = || publish(&*self.files, &self.paths.merged, &bundle.bytes, BUNDLE_MODE);
             // In place, but perhaps not after a power cut: from the beginning, with a new file.
             let written = write().or_else(|error| if error.is_visible() { write() } else { Err(error) });
@@ -189,7 +251,13 @@ impl Endpoint {
                 return Carried::Failed(failure(&error));
             }
         }
-        match self.state.save(&*self.files, state) {
+        let recorded = match (&job.generation, &job.bundle) {
+            (Some(generation), Some((bundle, _))) => {
+                self.history.add(&*self.files, generation, &bundle.bytes, self.keep)
+            }
+            _ => Ok(()),
+        };
+        match recorded.and_then(|()| self.state.save(&*self.files, &job.state)) {
             Ok(()) => Carried::Done,
             Err(error) => Carried::StateFailed(failure(&error)),
         }
@@ -204,6 +272,12 @@ impl Endpoint {
             quiet: QUIET,
             poll: settings.watch.poll_interval,
             degraded_poll: settings.watch.degraded_poll_interval,
+            guard: Guard {
+                enabled: settings.guard.enabled,
+                servers: settings.servers.iter().map(server_key).collect(),
+                retain_for: settings.guard.retain_for,
+                archive: settings.guard.archive,
+            },
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use trust_core::engine::{Action, Ask, Engine, Event, Now, Outcome};
+use trust_core::guard::Proofs;
 use trust_core::plan::StoreState;
-use trust_core::policy::Warning;
+use trust_core::policy::{Effective, Warning};
 
 use crate::clock::Clock;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Job};
+use crate::prove::Inquiry;
 
 /// What came of it.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub fn regenerate(
     let (state, warning) = endpoint.load();
     let mut engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
     let now = || Now { wall: clock.now(), steady: clock.monotonic() };
+    let dry_run = ask.dry_run;
+    let mut policy = Effective::default();
     let mut actions = engine.handle(now(), Event::Ask(ask));
     loop {
         let mut next = Vec::new();
@@ -38,20 +42,34 @@ pub fn regenerate(
             match action {
                 Action::Look => {
                     let look = endpoint.look(engine.state());
+                    policy.clone_from(&look.observation.effective);
                     next.extend(engine.handle(now(), Event::Looked(look.observation)));
                 }
-                Action::Carry { bundle, state } => {
-                    let carried = endpoint.carry(bundle.as_ref(), &state);
+                Action::Carry { bundle, generation, state } => {
+                    let carried = endpoint.carry(&Job { bundle, generation, state });
                     next.extend(engine.handle(now(), Event::Carried(carried)));
+                }
+                Action::Prove(question) => {
+                    let inquiry = Inquiry::new(question, settings, &policy, clock.now());
+                    next.extend(engine.handle(now(), Event::Proven(answer(inquiry))));
                 }
                 Action::Answer { outcome, .. } => {
                     let state =
-                        if ask.dry_run { Arc::clone(&outcome.plan.next) } else { Arc::clone(engine.state()) };
+                        if dry_run { Arc::clone(&outcome.plan.next) } else { Arc::clone(engine.state()) };
                     return Once { outcome, state, warning };
                 }
                 Action::Report(_) | Action::WakeIn(_) => {}
             }
         }
         actions = next;
+    }
+}
+
+/// Asks the servers, on a runtime of its own.
+fn answer(inquiry: Inquiry) -> Proofs {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(inquiry.answer()),
+        Err(error) => inquiry.unanswered(&error.to_string()),
     }
 }

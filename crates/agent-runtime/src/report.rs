@@ -56,7 +56,7 @@ pub fn sources(state: &StoreState, said: &[policy::Warning], live: Live<'_>) -> 
 /// The anchors of the store in the order of trial.
 #[must_use]
 pub fn anchors(state: &StoreState, settings: &Settings, now: Timestamp) -> AnchorsReport {
-    let merged = bundle::merge(&state.sources, &settings.distrusted);
+    let merged = state.merged(&settings.distrusted);
     let anchors =
         merged.anchors.iter().enumerate().map(|(index, anchor)| anchor_report(index + 1, anchor, now));
     AnchorsReport { generation: state.generation, anchors: anchors.collect() }
@@ -71,7 +71,7 @@ pub fn store(state: &StoreState, merged: &Path) -> StoreReport {
         generation: state.generation,
         sha256: bundle.sha256,
         anchors: bundle.anchors,
-        retained: state.sources.iter().flat_map(|source| hex(&source.kept)).collect(),
+        retained: retained(state),
         held: held(state),
         published_at: state.bundle.as_ref().map(|bundle| bundle.at.to_string()),
     }
@@ -151,6 +151,14 @@ pub fn warnings(said: &[policy::Warning]) -> Vec<Warning> {
 #[must_use]
 pub fn fault(failure: &Failure) -> Fault {
     Fault { code: failure.code.clone(), message: failure.message.clone(), remedy: failure.remedy.clone() }
+}
+
+/// Anchors that are in the store though no source has them any more: those that wait for their source to be quiet, and
+/// those that the guard keeps.
+fn retained(state: &StoreState) -> Vec<String> {
+    let kept = state.sources.iter().flat_map(|source| &source.kept).copied();
+    let guarded = state.retained.iter().map(|retained| retained.certificate.fingerprint());
+    hex(&kept.chain(guarded).collect::<Vec<_>>())
 }
 
 fn held(state: &StoreState) -> Option<Held> {

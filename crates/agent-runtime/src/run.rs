@@ -9,14 +9,17 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use trust_core::engine::{Action, Ask, Carried, Engine, Event, Now, Outcome, Trigger};
+use trust_core::engine::{Action, Ask, Carried, Engine, Event, Now, Order, Outcome, Trigger};
+use trust_core::guard::Proofs;
 use trust_core::plan::{Settings, StoreState};
-use trust_core::policy::Warning;
+use trust_core::policy::{Effective, Warning};
 use trust_core::source::Failure;
 
 use crate::clock::Clock;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Job};
+use crate::lock::Lock;
 use crate::look::Look;
+use crate::prove::Inquiry;
 use crate::servers::{ServerStatus, Servers};
 use crate::watch::{WatchReport, Watcher};
 
@@ -25,12 +28,14 @@ use crate::watch::{WatchReport, Watcher};
 pub enum Command {
     /// Regenerate now.
     Regenerate {
-        /// Write even where nothing changed.
+        /// Write even where nothing changed, and drop what the guard would keep.
         force: bool,
         /// Only say what would be done.
         dry_run: bool,
         /// Whose wish.
         by: Trigger,
+        /// What is to be noted before.
+        order: Option<Order>,
         /// Where the answer goes; `None` where nobody waits.
         reply: Option<oneshot::Sender<Arc<Outcome>>>,
     },
@@ -74,6 +79,8 @@ impl View {
 /// The daemon's loop.
 pub struct Runner {
     endpoint: Endpoint,
+    /// `None` where it could not be had: it is tried again before each write.
+    lock: Option<Lock>,
     /// Put before the default layout.
     root: Option<PathBuf>,
     engine: Engine,
@@ -81,6 +88,12 @@ pub struct Runner {
     watcher: Watcher,
     watch: WatchReport,
     job: Option<JoinHandle<Done>>,
+    /// The servers are being asked by the guard.
+    inquiry: Option<JoinHandle<Proofs>>,
+    /// The settings as configured.
+    configured: agent_config::Settings,
+    /// What the policies say together.
+    policy: Effective,
     wake: Option<Instant>,
     replies: HashMap<u64, oneshot::Sender<Arc<Outcome>>>,
     next_ask: u64,
@@ -103,9 +116,10 @@ enum Done {
 }
 
 impl Runner {
-    /// Takes over an endpoint whose lock the caller holds.
+    /// Takes over an endpoint with its lock; without one, it is taken before the first write.
     pub fn new(
         endpoint: Endpoint,
+        lock: Option<Lock>,
         settings: &agent_config::Settings,
         root: Option<PathBuf>,
         clock: Arc<dyn Clock>,
@@ -113,16 +127,22 @@ impl Runner {
         outcomes: broadcast::Sender<Arc<Outcome>>,
     ) -> Self {
         let (state, start_warning) = endpoint.load();
+        let mut servers = Servers::new(settings, endpoint.paths().merged.clone());
+        servers.set_archive(&state.archive);
         let engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
         Self {
-            servers: Servers::new(settings, endpoint.paths().merged.clone()),
+            servers,
             endpoint,
+            lock,
             root,
             engine,
             clock,
             watcher,
             watch: WatchReport::default(),
             job: None,
+            inquiry: None,
+            configured: settings.clone(),
+            policy: Effective::default(),
             wake: None,
             replies: HashMap::new(),
             next_ask: 0,
@@ -155,7 +175,12 @@ impl Runner {
                     self.wake = None;
                     self.handle(Event::Timer);
                 }
-                () = self.servers.advance() => {}
+                proofs = next_proofs(&mut self.inquiry) => self.handle(Event::Proven(proofs)),
+                reached = self.servers.advance() => {
+                    for reached in reached {
+                        self.handle(Event::Reached(reached));
+                    }
+                }
             }
         }
         if let Some(job) = self.job.take() {
@@ -186,11 +211,18 @@ impl Runner {
                     Done::Looked(look)
                 }));
             }
-            Action::Carry { bundle, state } => {
+            Action::Carry { bundle, generation, state } => {
+                if let Err(failure) = self.take_lock() {
+                    return self.handle(Event::Carried(Carried::Failed(failure)));
+                }
                 let endpoint = self.endpoint.clone();
-                self.job = Some(tokio::task::spawn_blocking(move || {
-                    Done::Carried(endpoint.carry(bundle.as_ref(), &state))
-                }));
+                let job = Job { bundle, generation, state };
+                self.job = Some(tokio::task::spawn_blocking(move || Done::Carried(endpoint.carry(&job))));
+            }
+            Action::Prove(question) => {
+                let now = self.clock.now();
+                let inquiry = Inquiry::new(question, &self.configured, &self.policy, now);
+                self.inquiry = Some(tokio::spawn(inquiry.answer()));
             }
             Action::Answer { id, outcome } => {
                 if let Some(reply) = self.replies.remove(&id) {
@@ -201,6 +233,13 @@ impl Runner {
             Action::Report(outcome) => self.report(outcome),
             Action::WakeIn(pause) => self.wake = Some(Instant::now() + jittered(pause, self.clock.now())),
         }
+    }
+
+    fn take_lock(&mut self) -> Result<(), Failure> {
+        if self.lock.is_none() {
+            self.lock = Some(self.endpoint.open().map_err(|error| error.failure())?);
+        }
+        Ok(())
     }
 
     fn report(&mut self, outcome: Arc<Outcome>) {
@@ -223,6 +262,7 @@ impl Runner {
                 self.warnings.extend(self.start_warning.clone());
                 self.warnings.extend(look.observation.warnings.iter().cloned());
                 self.servers.set_policy(&look.observation.effective);
+                self.policy.clone_from(&look.observation.effective);
                 self.handle(Event::Looked(look.observation));
                 self.servers.store_looked_at();
                 if rearmed {
@@ -230,26 +270,35 @@ impl Runner {
                     self.handle(Event::Hint);
                 }
             }
-            Done::Carried(carried) => self.handle(Event::Carried(carried)),
+            Done::Carried(carried) => {
+                self.handle(Event::Carried(carried));
+                self.servers.set_archive(&self.engine.state().archive);
+            }
         }
     }
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Regenerate { force, dry_run, by, reply } => {
+            Command::Regenerate { force, dry_run, by, order, reply } => {
                 let id = self.next_ask;
                 self.next_ask += 1;
                 if let Some(reply) = reply {
                     self.replies.insert(id, reply);
                 }
-                self.handle(Event::Ask(Ask { id, force, dry_run, by }));
+                self.handle(Event::Ask(Ask { id, force, dry_run, by, order }));
             }
             Command::View(reply) => {
                 let _gone = reply.send(self.view());
             }
             Command::Reload(settings) => {
-                self.endpoint = Endpoint::new(&settings, self.root.as_deref());
+                let endpoint = Endpoint::new(&settings, self.root.as_deref());
+                if endpoint.paths().state != self.endpoint.paths().state {
+                    // The lock is of the old place.
+                    self.lock = None;
+                }
+                self.endpoint = endpoint;
                 self.settle = settings.watch.settle;
+                self.configured = (*settings).clone();
                 self.servers.reload(&settings, self.endpoint.paths().merged.clone());
                 self.handle(Event::Settings(Endpoint::trust_settings(&settings)));
             }
@@ -291,6 +340,17 @@ async fn next_done(job: &mut Option<JoinHandle<Done>>) -> Done {
             *job = None;
             // A panic in a job aborts the process (release) or fails the test; the runtime never cancels one.
             done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_proofs(inquiry: &mut Option<JoinHandle<Proofs>>) -> Proofs {
+    match inquiry {
+        Some(handle) => {
+            let proofs = handle.await;
+            *inquiry = None;
+            proofs.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         }
         None => std::future::pending().await,
     }

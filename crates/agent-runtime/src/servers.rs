@@ -8,6 +8,9 @@ use agent_control::wire::ServerReport;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use trust_core::Certificate;
+use trust_core::engine::Reached;
+use trust_core::guard::Archived;
 use trust_core::policy::Effective;
 use trust_core::source::Content;
 use trust_formats::certificates::Limits;
@@ -87,15 +90,15 @@ impl ServerStatus {
         }
     }
 
-    fn take_in(&mut self, attempt: Result<Attempt, ConnectError>, now: Timestamp) {
+    fn take_in(&mut self, attempt: Result<&Attempt, &ConnectError>, now: Timestamp) {
         match attempt {
             Ok(attempt) => {
                 self.lock = Some(attempt.lock);
-                self.reason = attempt.reason;
-                self.error = attempt.error;
-                if attempt.anchor.is_some() && self.error.is_none() {
+                self.reason.clone_from(&attempt.reason);
+                self.error.clone_from(&attempt.error);
+                if let (Some(anchor), None) = (&attempt.anchor, &self.error) {
                     self.last_ok = Some(now);
-                    self.anchor = attempt.anchor;
+                    self.anchor = Some(anchor.fingerprint().to_string());
                 }
             }
             Err(error) => {
@@ -112,7 +115,9 @@ struct Attempt {
     lock: LockState,
     reason: Option<String>,
     error: Option<String>,
-    anchor: Option<String>,
+    anchor: Option<Arc<Certificate>>,
+    /// No anchor of the store verifies it, and this one of the archive does.
+    archived: Option<Arc<Certificate>>,
 }
 
 /// All configured servers.
@@ -120,6 +125,8 @@ pub struct Servers {
     settings: Settings,
     bundle: PathBuf,
     policy: Effective,
+    /// Anchors that left the store.
+    archive: Vec<Archived>,
     statuses: Vec<ServerStatus>,
     due: Option<Instant>,
     job: Option<JoinHandle<Vec<Result<Attempt, ConnectError>>>>,
@@ -134,6 +141,7 @@ impl Servers {
             settings: settings.clone(),
             bundle,
             policy: Effective::default(),
+            archive: Vec::new(),
             due: None,
             job: None,
         }
@@ -170,6 +178,13 @@ impl Servers {
         }
     }
 
+    /// The anchors that left the store.
+    pub fn set_archive(&mut self, archive: &[Archived]) {
+        if self.archive != archive {
+            self.archive = archive.to_vec();
+        }
+    }
+
     /// The store stands: from now on the servers are tried.
     pub fn store_looked_at(&mut self) {
         if self.due.is_none() && !self.statuses.is_empty() {
@@ -190,17 +205,13 @@ impl Servers {
         self.statuses.clone()
     }
 
-    /// Waits for the next thing to do and does it; may be dropped at any time.
-    pub async fn advance(&mut self) {
+    /// Waits for the next thing to do and does it; returns the servers that were verified since the last time. May be
+    /// dropped at any time.
+    pub async fn advance(&mut self) -> Vec<Reached> {
         if let Some(job) = &mut self.job {
             let attempts = job.await;
             self.job = None;
-            let now = Timestamp::now();
-            for (status, attempt) in self.statuses.iter_mut().zip(attempts.into_iter().flatten()) {
-                status.take_in(attempt, now);
-                crate::journal::server(status);
-            }
-            return;
+            return self.take_in(attempts.unwrap_or_default());
         }
         match self.due {
             None => std::future::pending().await,
@@ -208,12 +219,31 @@ impl Servers {
         }
         self.due = Some(Instant::now() + self.settings.connect.check_interval);
         self.job = Some(self.start());
+        Vec::new()
+    }
+
+    fn take_in(&mut self, attempts: Vec<Result<Attempt, ConnectError>>) -> Vec<Reached> {
+        let now = Timestamp::now();
+        let mut reached = Vec::new();
+        let tried = self.statuses.iter_mut().zip(&self.settings.servers).zip(attempts);
+        for ((status, server), attempt) in tried {
+            status.take_in(attempt.as_ref(), now);
+            crate::journal::server(status);
+            let Ok(attempt) = attempt else { continue };
+            let archived = attempt.archived.is_some();
+            if let Some(anchor) = attempt.anchor.or(attempt.archived) {
+                reached.push(Reached { server: server_key(server), anchor, archived });
+            }
+        }
+        reached
     }
 
     fn start(&self) -> JoinHandle<Vec<Result<Attempt, ConnectError>>> {
         let now = Timestamp::now();
         let limit = self.settings.connect.timeout;
         let bundle = self.bundle.clone();
+        let archive: Vec<Arc<Certificate>> =
+            self.archive.iter().map(|archived| Arc::clone(&archived.certificate)).collect();
         let wanted: Vec<(Target, Request)> = self
             .settings
             .servers
@@ -232,9 +262,14 @@ impl Servers {
             for (target, request) in wanted {
                 let verify_peer = request.verify_peer;
                 let verify_host = request.verify_host;
-                let outcome = connect(Arc::clone(&set), &target, request, limit).await;
-                attempts
-                    .push(outcome.map(|outcome| attempt(&outcome, &set, verify_peer && verify_host, now)));
+                let outcome = connect(Arc::clone(&set), &target, request.clone(), limit).await;
+                attempts.push(outcome.map(|outcome| {
+                    let mut attempt = attempt(&outcome, &set, verify_peer && verify_host, now);
+                    if !outcome.captured.verdict.accepted {
+                        attempt.archived = from_archive(&archive, &outcome.captured.presented, &request);
+                    }
+                    attempt
+                }));
             }
             attempts
         })
@@ -248,11 +283,20 @@ fn attempt(outcome: &Outcome, set: &AnchorSet, all_verified: bool, now: Timestam
         lock,
         reason,
         error: (!verdict.accepted).then(|| verdict.detail.clone()),
-        anchor: verdict
-            .anchor
-            .and_then(|index| set.get(index))
-            .map(|anchor| anchor.fingerprint().to_string()),
+        anchor: verdict.anchor.filter(|_| verdict.accepted).and_then(|index| set.get(index)).cloned(),
+        archived: None,
     }
+}
+
+/// The anchor of the archive that verifies what the server presented: the one that left last.
+fn from_archive(
+    archive: &[Arc<Certificate>],
+    presented: &Presented,
+    request: &Request,
+) -> Option<Arc<Certificate>> {
+    let set = AnchorSet::new(archive.iter().rev().cloned());
+    let verdict = trust_tls::verify(&set, presented, request);
+    verdict.anchor.filter(|_| verdict.accepted).and_then(|index| set.get(index)).cloned()
 }
 
 /// How good a connection is, and the code of why it is not better.
@@ -286,7 +330,7 @@ pub fn lock_state(
 /// When the server's own certificate ends.
 #[must_use]
 pub fn leaf_end(presented: &Presented) -> Option<Timestamp> {
-    trust_core::Certificate::parse(&presented.leaf.der).ok().map(|leaf| leaf.not_after())
+    Certificate::parse(&presented.leaf.der).ok().map(|leaf| leaf.not_after())
 }
 
 /// Host and port of a configured server.
@@ -296,6 +340,13 @@ pub fn target(server: &Server) -> Target {
     let host = server.url.host_str().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     Target { host: bare.to_owned(), port: server.url.port_or_known_default().unwrap_or(HTTPS) }
+}
+
+/// The name under which a server is remembered: two names of one address are one server.
+#[must_use]
+pub fn server_key(server: &Server) -> String {
+    let Target { host, port } = target(server);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// What is asked of a server's chain: what the policies say, as far as the local configuration lets them.

@@ -19,7 +19,7 @@ use trust_formats::certificates::{self, Limits};
 
 use crate::publish::{Fs, PublishError, publish};
 
-mod record;
+pub(crate) mod record;
 #[cfg(test)]
 mod tests;
 
@@ -79,6 +79,11 @@ impl StateStore {
         self.directory.join("state.json")
     }
 
+    /// The state before this one, for where this one cannot be used.
+    fn previous(&self) -> PathBuf {
+        self.directory.join("state.json.previous")
+    }
+
     fn snapshots(&self) -> PathBuf {
         self.directory.join("snapshots")
     }
@@ -88,28 +93,23 @@ impl StateStore {
     /// # Errors
     /// [`StateError`]; no state at all is `Ok(None)`.
     pub fn load_record(&self) -> Result<Option<Record>, StateError> {
-        let path = self.file();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StateError::Io { path, source }),
-        };
-        let damaged =
-            |error: &serde_json::Error| StateError::Damaged { path: path.clone(), line: error.line() };
-        let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-        if versioned.v > VERSION {
-            return Err(StateError::Newer { path, found: versioned.v });
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(&error))
+        read_record(self.file())
     }
 
     /// Reads the whole state. A source whose certificates are not all there is as if it had never been read.
     ///
     /// # Errors
-    /// As [`Self::load_record`].
-    pub fn load(&self) -> Result<StoreState, StateError> {
-        let Some(record) = self.load_record()? else { return Ok(StoreState::default()) };
-        Ok(record.restore(&self.load_snapshot(&record.snapshot)))
+    /// As [`Self::load_record`]; no state at all is `Ok(None)`.
+    pub fn load(&self) -> Result<Option<StoreState>, StateError> {
+        let record = self.load_record()?;
+        Ok(record.map(|record| record.restore(&self.load_snapshot(&record.snapshot))))
+    }
+
+    /// Reads the state before the last one; `None` where there is none that can be used.
+    #[must_use]
+    pub fn load_previous(&self) -> Option<StoreState> {
+        let record = read_record(self.previous()).ok().flatten()?;
+        Some(record.restore(&self.load_snapshot(&record.snapshot)))
     }
 
     fn load_snapshot(&self, name: &str) -> HashMap<Fingerprint, Arc<Certificate>> {
@@ -144,16 +144,25 @@ impl StateStore {
         let mut json =
             serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
         json.push(b'\n');
+        self.keep_previous();
         publish(files, &self.file(), &json, 0o600)?;
         self.remove_other_snapshots(&path);
         Ok(())
     }
 
+    /// The present file gets a second name before the first is given away. What is lost where that fails is a spare.
+    fn keep_previous(&self) {
+        let _none_yet = fs::remove_file(self.previous());
+        let _ignored = fs::hard_link(self.file(), self.previous());
+    }
+
     /// Leftovers cost space, nothing else: a failure here is tried again at the next save.
     fn remove_other_snapshots(&self, keep: &Path) {
         let Ok(entries) = fs::read_dir(self.snapshots()) else { return };
+        let spare =
+            read_record(self.previous()).ok().flatten().map(|record| self.snapshot_path(&record.snapshot));
         for path in entries.flatten().map(|entry| entry.path()) {
-            if path != keep {
+            if path != keep && spare.as_ref() != Some(&path) {
                 let _ignored = fs::remove_file(path);
             }
         }
@@ -170,13 +179,27 @@ impl StateStore {
     }
 }
 
+fn read_record(path: PathBuf) -> Result<Option<Record>, StateError> {
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Io { path, source }),
+    };
+    let damaged = |error: &serde_json::Error| StateError::Damaged { path: path.clone(), line: error.line() };
+    let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+    if versioned.v > VERSION {
+        return Err(StateError::Newer { path, found: versioned.v });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(&error))
+}
+
 /// All certificates in use, each once, in order, and the SHA-256 that names the file.
 fn render_snapshot(state: &StoreState) -> (String, String) {
     let mut seen = HashSet::new();
     let mut text = String::new();
-    for found in state.sources.iter().flat_map(|source| &source.content.found) {
-        if seen.insert(found.certificate.fingerprint()) {
-            push_pem(&mut text, found.certificate.der());
+    for certificate in state.certificates() {
+        if seen.insert(certificate.fingerprint()) {
+            push_pem(&mut text, certificate.der());
         }
     }
     (Fingerprint::of(text.as_bytes()).to_string(), text)

@@ -102,6 +102,7 @@ impl Handler for Answers {
             force: ask.force,
             dry_run: ask.dry_run,
             by: Trigger::Operator { uid: by.uid },
+            order: None,
             reply: Some(reply),
         };
         self.commands.send(command).await.map_err(|_| stopping())?;

@@ -8,8 +8,8 @@ use agent_config::Settings;
 use agent_control::wire::Event;
 use agent_control::{Listener, Options};
 use agent_runtime::clock::{Clock, SystemClock};
-use agent_runtime::endpoint::Endpoint;
-use agent_runtime::lock::Lock;
+use agent_runtime::endpoint::{Endpoint, OpenError};
+use agent_runtime::lock::{Lock, LockError};
 use agent_runtime::report;
 use agent_runtime::run::{Command, Runner};
 use agent_runtime::watch::Watcher;
@@ -48,8 +48,6 @@ pub(crate) struct Service {
     outcomes: broadcast::Receiver<Arc<Outcome>>,
     commands: mpsc::Sender<Command>,
     inbox: mpsc::Receiver<Command>,
-    /// Held until the end.
-    _lock: Lock,
 }
 
 impl Service {
@@ -57,7 +55,7 @@ impl Service {
     pub(crate) fn build(source: Source, settings: &Settings) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let endpoint = Endpoint::new(settings, source.root.as_deref());
-        let lock = endpoint.open()?;
+        let lock = lock(&endpoint)?;
         let signals = Signals::register().map_err(|error| {
             Failure::new(Failure::FAILED, format_args!("cannot register signals: {error}"))
         })?;
@@ -66,22 +64,13 @@ impl Service {
         let (outcomes, reported) = broadcast::channel(64);
         let (events, _) = broadcast::channel(64);
         let root = source.root.clone();
-        let runner = Runner::new(endpoint, settings, root, Arc::clone(&clock), Watcher::new(), outcomes);
+        let runner =
+            Runner::new(endpoint, lock, settings, root, Arc::clone(&clock), Watcher::new(), outcomes);
         let socket = settings.control.socket.clone();
         let listener = bind(&socket)?;
         let identity = Identity { started: clock.now(), socket };
         let answers = Answers { commands: commands.clone(), events, clock, identity };
-        Ok(Self {
-            source,
-            runner,
-            listener,
-            signals,
-            answers,
-            outcomes: reported,
-            commands,
-            inbox,
-            _lock: lock,
-        })
+        Ok(Self { source, runner, listener, signals, answers, outcomes: reported, commands, inbox })
     }
 
     /// Runs until TERM or INT. READY is sent when the first regeneration stands.
@@ -104,6 +93,19 @@ impl Service {
             steer(self.signals, self.source, self.commands, fault, stop),
         );
         info!("stopped");
+    }
+}
+
+/// The store's lock. Where somebody else has it we do not start; where it cannot be had at all, on a read-only disk for
+/// one, we start without, say so, and try again before each write: who cannot write can still watch, verify and report.
+fn lock(endpoint: &Endpoint) -> Result<Option<Lock>, Failure> {
+    match endpoint.open() {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error @ OpenError::Lock(LockError::Held { .. })) => Err(error.into()),
+        Err(error) => {
+            error!(%error, "the store cannot be written: started all the same, and it is tried again");
+            Ok(None)
+        }
     }
 }
 
@@ -166,9 +168,9 @@ async fn stands(waiting: &mut Option<oneshot::Receiver<Arc<Outcome>>>) -> Arc<Ou
 
 async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger) -> oneshot::Receiver<Arc<Outcome>> {
     let (reply, answer) = oneshot::channel();
+    let command = Command::Regenerate { force: false, dry_run: false, by, order: None, reply: Some(reply) };
     // The loop ends only after us.
-    let _gone =
-        commands.send(Command::Regenerate { force: false, dry_run: false, by, reply: Some(reply) }).await;
+    let _gone = commands.send(command).await;
     answer
 }
 

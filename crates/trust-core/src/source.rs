@@ -30,6 +30,12 @@ impl SourceKind {
             Self::Policy => "policy",
         }
     }
+
+    /// The kind that [`Self::code`] names.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Bootstrap, Self::Site, Self::Policy].into_iter().find(|kind| kind.code() == code)
+    }
 }
 
 /// Which source: its kind and the path as configured, before symbolic links.

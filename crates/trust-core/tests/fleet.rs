@@ -299,7 +299,7 @@ impl Endpoint {
             32 => world.impostor = !world.impostor,
             33 => {
                 world.wall_error =
-                    SignedDuration::from_hours(24 * 365 * (i64::try_from(dice.roll(9)).unwrap() - 4))
+                    SignedDuration::from_hours(24 * 365 * (i64::try_from(dice.roll(9)).unwrap() - 4));
             }
             34 => world.die_in_publication = true,
             35 => return self.restart(),
@@ -322,7 +322,7 @@ impl Endpoint {
             by: "operator".into(),
             at: self.world.now().wall,
         };
-        let banned = |endpoint: &Self| endpoint.engine.state().bans.iter().any(|known| *known == ban);
+        let banned = |endpoint: &Self| endpoint.engine.state().bans.contains(&ban);
         while !banned(self) {
             // A process that died under the order has not answered it: the operator repeats it.
             self.ask(Trigger::Operator { uid: 0 }, Some(Order::Distrust(ban.clone())));

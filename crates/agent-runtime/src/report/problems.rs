@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use agent_control::wire::{Health, Problem, Severity};
 use jiff::Timestamp;
-use trust_core::bundle;
 use trust_core::certificate::Validity;
+use trust_core::guard::{Retained, Why};
 use trust_core::plan::{Settings, StoreState};
 use trust_core::policy;
 use trust_core::source::{Condition, Failure, SourceState};
+use trust_core::state::Rollback;
 use trust_formats::certificates::Reason;
 
 use crate::servers::{LockState, ServerStatus};
@@ -60,6 +61,8 @@ pub fn problems(findings: &Findings<'_>) -> Vec<Problem> {
     problems.extend(findings.state.sources.iter().flat_map(source_problems));
     problems.extend(findings.warnings.iter().map(warning));
     problems.extend(anchor_problems(findings));
+    problems.extend(findings.state.retained.iter().map(retained));
+    problems.extend(findings.state.rollback.as_ref().map(rolled_back));
     problems.extend(findings.servers.iter().filter_map(server_problem));
     problems.extend(findings.watch.and_then(watch_problem));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
@@ -175,7 +178,7 @@ fn warning(warning: &policy::Warning) -> Problem {
 }
 
 fn anchor_problems(findings: &Findings<'_>) -> Vec<Problem> {
-    let merged = bundle::merge(&findings.state.sources, &findings.settings.distrusted);
+    let merged = findings.state.merged(&findings.settings.distrusted);
     let soon = findings.now.checked_add(EXPIRY_NOTICE).unwrap_or(Timestamp::MAX);
     let mut problems = Vec::new();
     let mut expired = Vec::new();
@@ -202,6 +205,67 @@ fn anchor_problems(findings: &Findings<'_>) -> Vec<Problem> {
     }
     problems.extend(expired_anchors(&expired));
     problems
+}
+
+/// An anchor that the guard keeps. One that waits for the servers' answer is no problem yet.
+fn retained(retained: &Retained) -> Problem {
+    let certificate = &retained.certificate;
+    let servers = retained.servers.join(", ");
+    let (code, severity, title, why) = match retained.why {
+        Why::Pending => (
+            "anchor-retained",
+            Severity::Info,
+            "the servers are asked whether they need an anchor that no source holds any more".to_owned(),
+            "it leaves the store when they have answered.".to_owned(),
+        ),
+        Why::Needed => (
+            "anchor-retained",
+            Severity::Warning,
+            format!("anchor \"{}\" stays in the store: {servers} needs it", certificate.subject()),
+            "no source holds it any more, and no other anchor verifies that server.".to_owned(),
+        ),
+        Why::Unreachable => (
+            "anchor-retained",
+            Severity::Warning,
+            format!(
+                "anchor \"{}\" stays in the store: {servers} was verified by it last",
+                certificate.subject()
+            ),
+            "no source holds it any more, and the server could not be asked whether it still needs it."
+                .to_owned(),
+        ),
+        Why::Archived => (
+            "anchor-archived",
+            Severity::Warning,
+            format!(
+                "anchor \"{}\" came back: {servers} is verified by it and by no other",
+                certificate.subject()
+            ),
+            "it had left the store, and no source holds it.".to_owned(),
+        ),
+    };
+    let fix = match retained.why {
+        Why::Pending => Vec::new(),
+        Why::Needed | Why::Unreachable | Why::Archived => vec![
+            "put the anchor that the server needs into a source; this one then leaves by itself".to_owned(),
+            format!("if it must go at once: agentctl distrust {}", certificate.fingerprint()),
+        ],
+    };
+    problem(code, severity, title, why, fix)
+}
+
+fn rolled_back(rollback: &Rollback) -> Problem {
+    let end = match rollback.until {
+        Some(until) => format!("until {until}, whatever the sources say"),
+        None => "until a source changes".to_owned(),
+    };
+    problem(
+        "rollback-in-force",
+        Severity::Info,
+        format!("the store was rolled back to generation {}", rollback.generation),
+        format!("it stays so {end}; anchors that come new are added."),
+        vec!["to end it now: agentctl regen --force".to_owned()],
+    )
 }
 
 /// One for all of them: an old anchor beside its successor harms nobody.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use trust_core::guard::{Archived, Retained, ServerMemory, Why};
 use trust_core::plan::{Held, Published, StoreState};
 use trust_core::policy::PolicyState;
 use trust_core::source::{Condition, Content, Failure, Found, SourceId, SourceKind, SourceState};
+use trust_core::state::{Against, Ban, Rollback};
 use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{Encoding, Note, Reason, Reject};
 use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
@@ -26,6 +28,50 @@ pub struct Record {
     policies: Vec<PolicyRecord>,
     /// The name of the file that has the certificates.
     pub(super) snapshot: String,
+    #[serde(default)]
+    bans: Vec<BanRecord>,
+    #[serde(default)]
+    servers: Vec<ServerRecord>,
+    #[serde(default)]
+    retained: Vec<RetainedRecord>,
+    /// When it left, and its fingerprint.
+    #[serde(default)]
+    archive: Vec<(Timestamp, String)>,
+    #[serde(default)]
+    rollback: Option<RollbackRecord>,
+}
+
+/// A certificate that an operator banned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct BanRecord {
+    fingerprint: String,
+    reason: String,
+    by: String,
+    at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ServerRecord {
+    server: String,
+    anchor: String,
+    since: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RetainedRecord {
+    fingerprint: String,
+    why: String,
+    servers: Vec<String>,
+    since: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct RollbackRecord {
+    generation: u64,
+    anchors: Vec<String>,
+    until: Option<Timestamp>,
+    /// Identity of the sources, and the anchors left out.
+    against: Option<(String, Vec<String>)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -116,6 +162,15 @@ impl Record {
             sources: state.sources.iter().map(SourceRecord::of).collect(),
             policies: state.policies.iter().map(PolicyRecord::of).collect(),
             snapshot,
+            bans: state.bans.iter().map(BanRecord::of).collect(),
+            servers: state.servers.iter().map(ServerRecord::of).collect(),
+            retained: state.retained.iter().map(RetainedRecord::of).collect(),
+            archive: state
+                .archive
+                .iter()
+                .map(|archived| (archived.at, archived.certificate.fingerprint().to_string()))
+                .collect(),
+            rollback: state.rollback.as_ref().map(RollbackRecord::of),
         }
     }
 
@@ -131,7 +186,101 @@ impl Record {
                 .map(|held| Held { reason: held.reason.clone(), detail: held.detail.clone() }),
             sources: self.sources.iter().filter_map(|source| source.restore(certificates)).collect(),
             policies: self.policies.iter().filter_map(PolicyRecord::restore).collect(),
+            bans: self.bans.iter().filter_map(BanRecord::restore).collect(),
+            servers: self.servers.iter().filter_map(ServerRecord::restore).collect(),
+            retained: self.retained.iter().filter_map(|retained| retained.restore(certificates)).collect(),
+            archive: self
+                .archive
+                .iter()
+                .filter_map(|(at, sha256)| {
+                    let certificate = Arc::clone(certificates.get(&fingerprint(sha256)?)?);
+                    Some(Archived { certificate, at: *at })
+                })
+                .collect(),
+            rollback: self.rollback.as_ref().and_then(|rollback| rollback.restore(certificates)),
         }
+    }
+}
+
+impl BanRecord {
+    pub(crate) fn of(ban: &Ban) -> Self {
+        Self {
+            fingerprint: ban.fingerprint.to_string(),
+            reason: ban.reason.clone(),
+            by: ban.by.clone(),
+            at: ban.at,
+        }
+    }
+
+    pub(crate) fn restore(&self) -> Option<Ban> {
+        Some(Ban {
+            fingerprint: fingerprint(&self.fingerprint)?,
+            reason: self.reason.clone(),
+            by: self.by.clone(),
+            at: self.at,
+        })
+    }
+}
+
+impl ServerRecord {
+    fn of(memory: &ServerMemory) -> Self {
+        Self { server: memory.server.clone(), anchor: memory.anchor.to_string(), since: memory.since }
+    }
+
+    fn restore(&self) -> Option<ServerMemory> {
+        let anchor = fingerprint(&self.anchor)?;
+        Some(ServerMemory { server: self.server.clone(), anchor, since: self.since })
+    }
+}
+
+impl RetainedRecord {
+    fn of(retained: &Retained) -> Self {
+        Self {
+            fingerprint: retained.certificate.fingerprint().to_string(),
+            why: retained.why.code().to_owned(),
+            servers: retained.servers.clone(),
+            since: retained.since,
+        }
+    }
+
+    fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<Retained> {
+        Some(Retained {
+            certificate: Arc::clone(certificates.get(&fingerprint(&self.fingerprint)?)?),
+            why: Why::from_code(&self.why)?,
+            servers: self.servers.clone(),
+            since: self.since,
+        })
+    }
+}
+
+impl RollbackRecord {
+    fn of(rollback: &Rollback) -> Self {
+        Self {
+            generation: rollback.generation,
+            anchors: rollback.anchors.iter().map(|anchor| anchor.fingerprint().to_string()).collect(),
+            until: rollback.until,
+            against: rollback.against.as_ref().map(|against| {
+                let left_out: Vec<Fingerprint> = against.left_out.iter().copied().collect();
+                (against.sources.to_string(), hex(&left_out))
+            }),
+        }
+    }
+
+    fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<Rollback> {
+        let anchors = unhex(&self.anchors)?;
+        let against = self.against.as_ref().and_then(|(sources, left_out)| {
+            let left_out = unhex(left_out)?.into_iter().collect();
+            Some(Against { sources: fingerprint(sources)?, left_out })
+        });
+        Some(Rollback {
+            generation: self.generation,
+            anchors: anchors
+                .iter()
+                .map(|anchor| certificates.get(anchor).map(Arc::clone))
+                .collect::<Option<_>>()?,
+            until: self.until,
+            against,
+        })
     }
 }
 
@@ -183,9 +332,7 @@ impl SourceRecord {
     /// `None` where something of it is not understood or not at hand: the source is then read as if for the first
     /// time.
     fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<SourceState> {
-        let kind = [SourceKind::Bootstrap, SourceKind::Site, SourceKind::Policy]
-            .into_iter()
-            .find(|kind| kind.code() == self.kind)?;
+        let kind = SourceKind::from_code(&self.kind)?;
         let found = self
             .anchors
             .iter()
@@ -306,11 +453,11 @@ fn placed<T: Clone>(value: Option<&(u32, T)>) -> Option<Placed<T>> {
     value.map(|(line, value)| Placed { line: *line, value: value.clone() })
 }
 
-fn hex(list: &[Fingerprint]) -> Vec<String> {
+pub(crate) fn hex(list: &[Fingerprint]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
 
-fn unhex(list: &[String]) -> Option<Vec<Fingerprint>> {
+pub(crate) fn unhex(list: &[String]) -> Option<Vec<Fingerprint>> {
     list.iter().map(|text| fingerprint(text)).collect()
 }
 

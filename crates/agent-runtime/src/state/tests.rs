@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use trust_core::guard::{Archived, Retained, ServerMemory, Why};
 use trust_core::plan::{Held, Published};
 use trust_core::policy::PolicyState;
 use trust_core::source::{Condition, Content, Failure, Found, SourceId, SourceKind, SourceState};
+use trust_core::state::{Against, Ban, Rollback};
 use trust_formats::certificates::{Encoding, Note, Reason, Reject};
 use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
 
@@ -20,6 +22,10 @@ fn certificate(name: &str) -> Arc<Certificate> {
     let der =
         rcgen::CertificateParams::new(vec![name.to_owned()]).and_then(|params| params.self_signed(&key));
     Arc::new(Certificate::parse(der.expect("a certificate").der()).expect("X.509"))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).expect("in range")
 }
 
 fn failure() -> Failure {
@@ -87,6 +93,29 @@ fn full() -> StoreState {
         }],
         settings: Some(Fingerprint::of(b"settings")),
         held: Some(Held { reason: "no-anchors".into(), detail: "kept".into() }),
+        bans: vec![Ban {
+            fingerprint: Fingerprint::of(b"ban"),
+            reason: "stolen".into(),
+            by: "operator uid 0".into(),
+            at: at(1),
+        }],
+        servers: vec![ServerMemory { server: "h:443".into(), anchor: a.fingerprint(), since: at(2) }],
+        retained: vec![Retained {
+            certificate: certificate("c.example"),
+            why: Why::Unreachable,
+            servers: vec!["h:443".into()],
+            since: at(3),
+        }],
+        archive: vec![Archived { certificate: certificate("d.example"), at: at(4) }],
+        rollback: Some(Rollback {
+            generation: 41,
+            anchors: vec![Arc::clone(&b), certificate("e.example")],
+            until: Some(at(5)),
+            against: Some(Against {
+                sources: Fingerprint::of(b"sources"),
+                left_out: BTreeSet::from([a.fingerprint()]),
+            }),
+        }),
     }
 }
 
@@ -100,26 +129,28 @@ fn store() -> (tempfile::TempDir, StateStore) {
 #[test]
 fn every_field_comes_back() {
     let (directory, store) = store();
-    assert_eq!(store.load().expect("no state yet"), StoreState::default());
+    assert_eq!(store.load().expect("no state yet"), None);
     let state = full();
     store.save(&RealFs, &state).expect("saved");
-    assert_eq!(store.load().expect("loaded"), state);
+    assert_eq!(store.load().expect("loaded"), Some(state));
     let mode = fs::metadata(directory.path().join("state.json")).expect("there").mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
-fn a_snapshot_is_replaced_by_the_next() {
+fn the_state_before_the_last_stays_with_its_certificates() {
     let (directory, store) = store();
-    let names = || -> BTreeSet<_> {
-        let entries = fs::read_dir(directory.path().join("snapshots")).expect("there");
-        entries.flatten().map(|entry| entry.file_name()).collect()
-    };
-    store.save(&RealFs, &full()).expect("saved");
-    let first = names();
-    store.save(&RealFs, &full()).expect("saved");
-    assert_eq!((first.len(), names().len()), (1, 1));
-    assert_ne!(first, names());
+    let snapshots = || fs::read_dir(directory.path().join("snapshots")).expect("there").count();
+    let [first, second, third] = [full(), full(), full()];
+    store.save(&RealFs, &first).expect("saved");
+    assert_eq!((snapshots(), store.load_previous()), (1, None));
+    store.save(&RealFs, &second).expect("saved");
+    assert_eq!((snapshots(), store.load_previous()), (2, Some(first)));
+    store.save(&RealFs, &third).expect("saved");
+    assert_eq!((snapshots(), store.load_previous()), (2, Some(second)));
+    fs::write(directory.path().join("state.json"), "{").expect("written");
+    assert!(store.load().is_err());
+    assert!(store.load_previous().is_some(), "the spare is a file of its own");
 }
 
 #[test]
@@ -128,7 +159,7 @@ fn a_source_whose_certificates_are_lost_is_as_if_never_read() {
     store.save(&RealFs, &full()).expect("saved");
     let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
     fs::write(snapshot.expect("one").path(), "").expect("written");
-    let state = store.load().expect("loaded");
+    let state = store.load().expect("loaded").expect("there");
     assert_eq!((state.generation, state.sources.len(), state.policies.len()), (42, 0, 1));
 }
 

@@ -1,0 +1,80 @@
+//! The guard's question put to the servers: which of them would the store as it would be still verify?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_config::Settings;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use trust_core::guard::{Proof, Proofs};
+use trust_core::plan::Question;
+use trust_core::policy::Effective;
+use trust_tls::AnchorSet;
+use trust_tls::Request;
+use trust_tls::connect::{Target, connect};
+
+use crate::servers::{request, server_key, target};
+
+/// What is to be asked of whom.
+pub struct Inquiry {
+    question: Question,
+    servers: Vec<(String, Target, Request)>,
+    limit: Duration,
+}
+
+impl Inquiry {
+    /// The question for every configured server, verified as the policies say.
+    #[must_use]
+    pub fn new(question: Question, settings: &Settings, policy: &Effective, now: Timestamp) -> Self {
+        let servers = settings.servers.iter().map(|server| {
+            let target = target(server);
+            let request = request(settings, policy, Some(server), &target.host, now);
+            (server_key(server), target, request)
+        });
+        Self { servers: servers.collect(), question, limit: settings.connect.timeout }
+    }
+
+    /// The answer where nobody could be asked.
+    #[must_use]
+    pub fn unanswered(self, why: &str) -> Proofs {
+        let open = |(server, _, _)| (server, Proof::Open { why: why.to_owned() });
+        Proofs { question: self.question.id, servers: self.servers.into_iter().map(open).collect() }
+    }
+
+    /// Makes one handshake with each server, all at once. Takes at most the limit of a connection.
+    pub async fn answer(self) -> Proofs {
+        let Self { question, servers, limit } = self;
+        let kept = question.candidate.len();
+        // In the order of trial those that would leave come last: one of them is reached where no other verifies.
+        let set = Arc::new(AnchorSet::new(question.candidate.into_iter().chain(question.leaving)));
+        let mut tries = JoinSet::new();
+        for (server, target, request) in servers {
+            let set = Arc::clone(&set);
+            tries.spawn(async move {
+                let proof = prove(set, kept, &target, request, limit).await;
+                (server, proof)
+            });
+        }
+        // A panic in a try aborts the process (release) or fails the test.
+        Proofs { question: question.id, servers: tries.join_all().await }
+    }
+}
+
+async fn prove(
+    set: Arc<AnchorSet>,
+    kept: usize,
+    target: &Target,
+    request: Request,
+    limit: Duration,
+) -> Proof {
+    let outcome = match connect(Arc::clone(&set), target, request, limit).await {
+        Ok(outcome) => outcome,
+        Err(error) => return Proof::Open { why: error.to_string() },
+    };
+    let verdict = outcome.captured.verdict;
+    match verdict.anchor.filter(|_| verdict.accepted).and_then(|index| Some((index, set.get(index)?))) {
+        Some((index, anchor)) if index < kept => Proof::Verified(anchor.fingerprint()),
+        Some((_, anchor)) => Proof::Needs(anchor.fingerprint()),
+        None => Proof::Open { why: verdict.detail },
+    }
+}
