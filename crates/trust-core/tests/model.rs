@@ -432,7 +432,9 @@ impl Life {
                         None => return self.restart(),
                     },
                     Action::Answer { .. } | Action::Report(_) | Action::WakeIn(_) => {}
-                    Action::Prove(question) => panic!("no server is configured: {question:?}"),
+                    Action::Prove(question) => {
+                        unreachable!("no server is configured, and {question:?} is asked")
+                    }
                 }
             }
             actions = next;
