@@ -1,7 +1,9 @@
-//! The project's own chores: `cargo xtask test`, `tidy`, `deny`, `units`, `bench`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `deny`, `units`, `package`,
+//! `bench`.
 
 mod bench;
 mod deny;
+mod package;
 mod run;
 mod setup;
 mod test;
@@ -18,6 +20,8 @@ Usage: cargo xtask COMMAND
                   ARGS go to `cargo test`
   tidy            what the compiler does not check: direction of dependencies, stray files, words, sizes
   deny            licences, sources and duplicates of all dependencies, by deny.toml
+  package [FORMAT]…
+                  deb, rpm and tar with checksums, into target/package; AGENTD_BIN_DIR names programs that are built
   units           the systemd unit and the launchd jobs, judged by systemd-analyze and a plist parser
   bench [PART]…   figures of whole processes beside their peers; parts: merge, latency, idle, connect";
 
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
         (Some("bench"), parts) => bench::run(parts),
         (Some("tidy"), []) => tidy::run(),
         (Some("deny"), []) => deny::run(),
+        (Some("package"), formats) => package::run(formats),
         (Some("units"), []) => units::run(),
         (Some("help" | "--help" | "-h") | None, _) => {
             run::say(HELP);

@@ -14,6 +14,18 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().map_or_else(|| manifest.to_owned(), Path::to_owned)
 }
 
+/// The version of the workspace.
+pub(crate) fn version() -> Result<String, String> {
+    let mut cargo = run::cargo();
+    cargo.args(["metadata", "--format-version", "1", "--locked", "--no-deps"]).current_dir(root());
+    let metadata: Value = serde_json::from_slice(&run::output(&mut cargo)?)
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let packages = metadata["packages"].as_array();
+    let ours = packages.and_then(|packages| packages.iter().find(|package| package["name"] == "agentd"));
+    let version = ours.and_then(|package| package["version"].as_str());
+    version.map(str::to_owned).ok_or_else(|| "cargo metadata names no version of agentd".to_owned())
+}
+
 /// A package of the dependency graph.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Package {

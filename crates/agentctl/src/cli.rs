@@ -107,8 +107,12 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the man page
-    Man,
+    /// Print the man page, or write that of every command into a directory
+    Man {
+        /// Write agentctl.1, agentctl-status.1 and so on here
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Questions about anchors.

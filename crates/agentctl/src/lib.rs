@@ -44,7 +44,7 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
     // What needs no configuration works where that is wrong.
     match &cli.command {
         Command::Completions { shell } => return commands::completions::run(*shell),
-        Command::Man => return commands::completions::man(),
+        Command::Man { dir } => return commands::completions::man(dir.as_deref()),
         Command::Lint { files } => return commands::lint::run(&cli.global, files),
         Command::Verify(verify) => return commands::verify::run(&cli.global, verify),
         _ => {}
@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Connect(connect) => commands::connect::run(&context, connect),
         Command::Fetch(fetch) => commands::fetch::run(&context, fetch),
         Command::Watch => commands::watch::run(&context),
-        Command::Completions { .. } | Command::Man | Command::Lint { .. } | Command::Verify(_) => {
+        Command::Completions { .. } | Command::Man { .. } | Command::Lint { .. } | Command::Verify(_) => {
             Ok(Exit::Done)
         }
     }

@@ -1,6 +1,7 @@
 //! `agentctl completions` and `agentctl man`: made from the command line's one definition.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 
@@ -15,8 +16,17 @@ pub(crate) fn run(shell: clap_complete::Shell) -> Result<Exit, Error> {
     print(&text)
 }
 
-/// Prints the man page.
-pub(crate) fn man() -> Result<Exit, Error> {
+/// Prints the man page, or writes a page for each command into a directory.
+pub(crate) fn man(directory: Option<&Path>) -> Result<Exit, Error> {
+    if let Some(directory) = directory {
+        clap_mangen::generate_to(Cli::command(), directory).map_err(|error| {
+            Error::new(
+                Exit::Failed,
+                format_args!("cannot write the man pages into {}: {error}", directory.display()),
+            )
+        })?;
+        return Ok(Exit::Done);
+    }
     let mut text = Vec::new();
     clap_mangen::Man::new(Cli::command())
         .render(&mut text)

@@ -1,0 +1,196 @@
+//! `cargo xtask package`: everything that is handed out, from one staged tree.
+//!
+//! ```text
+//!  release programs ─┐
+//!  units, pages      ├─► staged tree ─► deb, rpm, tar.gz ─► SHA256SUMS
+//!  generated pages   ─┘
+//! ```
+//! The same commit gives the same bytes: times are the commit's, owners are root, names are sorted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::{self, cargo, output, say};
+use crate::{setup, workspace};
+
+mod deb;
+mod elf;
+mod manual;
+mod rpm;
+mod stage;
+mod tarball;
+
+/// What is packed, and how it calls itself.
+pub(crate) struct Release {
+    /// The version of the workspace.
+    version: String,
+    /// Seconds since 1970 that every file bears.
+    epoch: String,
+    /// Where the programs are.
+    programs: PathBuf,
+    /// The programs' machine.
+    machine: elf::Machine,
+    /// The oldest glibc that they start with; empty where they need none.
+    glibc: String,
+}
+
+/// What a package manager says of it.
+const DESCRIPTION: &str = "\
+agentd keeps the certificates by which an endpoint knows its management server
+in a store of their own, apart from the system's: it watches three sources,
+merges them into one bundle whenever they change, and never ends with a store
+that is worse than before. agentctl is the operator's hand on it.";
+
+/// Packs the release programs, of this machine or of those in `AGENTD_BIN_DIR`, into these formats, or into all.
+pub(crate) fn run(formats: &[String]) -> Result<(), String> {
+    for format in formats {
+        if !["deb", "rpm", "tar"].contains(&format.as_str()) {
+            return Err(format!("no such format: {format}; there are deb, rpm and tar"));
+        }
+    }
+    let root = workspace::root();
+    let programs = programs(&root)?;
+    let release = Release::read(&root, programs)?;
+    let out = out_directory(&root);
+    let scratch = out.join("scratch");
+    remove(&out)?;
+    make(&scratch)?;
+    let pages = stage::pages(&root, &release, &scratch.join("pages"))?;
+    let wanted = |format: &str| formats.is_empty() || formats.iter().any(|name| name == format);
+    if wanted("tar") {
+        tarball::build(&root, &release, &pages, &scratch, &out)?;
+    }
+    if release.machine.is_linux() {
+        if wanted("deb") && have("dpkg-deb", "the deb")? {
+            deb::build(&root, &release, &pages, &scratch, &out)?;
+        }
+        if wanted("rpm") && have("rpmbuild", "the rpm")? {
+            rpm::build(&root, &release, &pages, &scratch, &out)?;
+        }
+    }
+    remove(&scratch)?;
+    checksums(&out)?;
+    report(&release, &out)
+}
+
+/// Where the packages go.
+fn out_directory(root: &Path) -> PathBuf {
+    target(root).join("package")
+}
+
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+fn programs(root: &Path) -> Result<PathBuf, String> {
+    if let Some(given) = std::env::var_os("AGENTD_BIN_DIR") {
+        return Ok(PathBuf::from(given));
+    }
+    let build = ["build", "--locked", "--release", "-p", "agentd", "-p", "agentctl"];
+    run::run(cargo().args(build).current_dir(root))?;
+    Ok(target(root).join("release"))
+}
+
+fn have(tool: &str, what: &str) -> Result<bool, String> {
+    if setup::find(tool).is_some() {
+        return Ok(true);
+    }
+    setup::leave_out(&format!("{what}: {tool} is not installed"))?;
+    Ok(false)
+}
+
+impl Release {
+    fn read(root: &Path, programs: PathBuf) -> Result<Self, String> {
+        let version = workspace::version()?;
+        let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(epoch) => epoch,
+            Err(_) => commit_time(root),
+        };
+        let mut glibc = String::new();
+        let mut machine = None;
+        for name in ["agentd", "agentctl"] {
+            let path = programs.join(name);
+            let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            machine = elf::Machine::of(&bytes);
+            glibc = elf::newest(glibc, elf::glibc(&bytes));
+        }
+        let machine = machine
+            .ok_or_else(|| format!("{}: programs of no machine that is packed", programs.display()))?;
+        Ok(Self { version, epoch, programs, machine, glibc })
+    }
+}
+
+/// The time of the commit; outside of a repository 1980, the oldest that every format can hold.
+fn commit_time(root: &Path) -> String {
+    let mut git = Command::new("git");
+    git.args(["log", "-1", "--format=%ct"]).current_dir(root);
+    let said = git.output().ok().filter(|output| output.status.success());
+    let time = said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    time.filter(|time| !time.is_empty()).unwrap_or_else(|| "315619200".to_owned())
+}
+
+fn checksums(out: &Path) -> Result<(), String> {
+    let mut names: Vec<String> = entries(out)?.iter().filter_map(|path| name(path)).collect();
+    names.sort();
+    let sums = output(Command::new("sha256sum").args(&names).current_dir(out))?;
+    write(&out.join("SHA256SUMS"), &sums, 0o644)
+}
+
+/// What was made, how large it is and what it needs.
+fn report(release: &Release, out: &Path) -> Result<(), String> {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let line = |what: &str, bytes: u64| say(&format!("  {:>9} KiB  {what}", bytes.div_ceil(1024)));
+    let programs = ["agentd", "agentctl"].map(|name| release.programs.join(name));
+    say(&format!("agentd {} for {}:", release.version, release.machine.name()));
+    for program in &programs {
+        line(&program.display().to_string(), size(program));
+    }
+    line("both programs", programs.iter().map(|program| size(program)).sum());
+    for path in entries(out)? {
+        line(&path.display().to_string(), size(&path));
+    }
+    if !release.glibc.is_empty() {
+        say(&format!("  they need glibc {} or newer", release.glibc));
+    }
+    Ok(())
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let read = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let mut paths: Vec<PathBuf> = read.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.to_owned())
+}
+
+fn make(directory: &Path) -> Result<(), String> {
+    fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))
+}
+
+fn remove(directory: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file with its directories and exactly this mode.
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(parent) = path.parent() {
+        make(parent)?;
+    }
+    fs::write(path, content)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
