@@ -7,8 +7,6 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use rustix::fs::{FileType, Mode};
-
 use super::handle::Compared;
 use super::rules::Judge;
 use super::*;
