@@ -18,5 +18,6 @@ pub mod read;
 pub mod report;
 pub mod run;
 pub mod servers;
+pub mod standing;
 pub mod state;
 pub mod watch;
