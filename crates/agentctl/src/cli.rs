@@ -89,6 +89,9 @@ pub enum Command {
     /// Take a server's certificate into a source of the store, by its fingerprint
     #[command(after_help = crate::commands::fetch::EXAMPLES)]
     Fetch(Fetch),
+    /// Trust a management server, write it into the configuration and connect to it, in one; run again it mends
+    #[command(after_help = crate::commands::enroll::EXAMPLES)]
+    Enroll(Enroll),
     /// Verify a chain against anchors offline: no network, no clock, no system store
     #[command(after_help = "Examples:
   agentctl verify --anchors ca.pem --chain presented.pem --host mgmt.example --at 2027-03-01T00:00:00Z
@@ -156,15 +159,21 @@ pub struct Fetch {
     /// HOST[:PORT], [IPV6]:PORT, or a https URL; the port is 443 if none is given
     #[arg(value_name = "HOST[:PORT]")]
     pub server: String,
+    /// How the certificate is chosen
+    #[command(flatten)]
+    pub how: FetchHow,
     /// Where the certificate goes: `bootstrap`, `site`, or any file of certificates
     #[arg(long, value_name = "bootstrap|site|FILE", default_value = "bootstrap")]
     pub to: String,
-    /// How the certificate is chosen and reached
-    #[command(flatten)]
-    pub how: FetchHow,
+    /// Begin the file anew with this certificate alone; the difference is shown first
+    #[arg(long)]
+    pub replace: bool,
+    /// Ask the server for this name (SNI), and look for it in the certificate
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
 }
 
-/// How a certificate is chosen and reached, for `fetch` and `enroll`.
+/// How a certificate is chosen, for `fetch` and `enroll`.
 #[derive(Debug, Args)]
 pub struct FetchHow {
     /// SHA-256 of the certificate or of its key, or SHA-1 with a warning; may be given several times: one must be right
@@ -173,15 +182,35 @@ pub struct FetchHow {
     /// Take this certificate of the chain, in place of the one that the fingerprint is of
     #[arg(long, value_enum)]
     pub pick: Option<Pick>,
-    /// Begin the file anew with this certificate alone; the difference is shown first
-    #[arg(long)]
-    pub replace: bool,
-    /// Ask the server for this name (SNI), and look for it in the certificate
-    #[arg(long, value_name = "NAME")]
-    pub server_name: Option<String>,
     /// How long to wait for the server, as in 10s or 1m
     #[arg(long, value_name = "DURATION", value_parser = crate::commands::fetch::timeout)]
     pub timeout: Option<std::time::Duration>,
+}
+
+/// Options of `enroll`.
+#[derive(Debug, Args)]
+pub struct Enroll {
+    /// The server's address: https://HOST[:PORT]
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// How the certificate is chosen
+    #[command(flatten)]
+    pub how: FetchHow,
+    /// The server's name in tables, logs and commands; the host if none is given
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the server is to this endpoint
+    #[arg(long, value_enum, default_value_t = Role::Management)]
+    pub role: Role,
+}
+
+/// What a server is to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// It sends policies and receives inventory; its certificate goes to the bootstrap source
+    Management,
+    /// It holds packages; its certificate goes to the site servers' source
+    Site,
 }
 
 /// A place in a presented chain.

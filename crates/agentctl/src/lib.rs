@@ -57,6 +57,7 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Anchors(anchors) => commands::anchors::run(&context, anchors),
         Command::Connect(connect) => commands::connect::run(&context, connect),
         Command::Fetch(fetch) => commands::fetch::run(&context, fetch),
+        Command::Enroll(enroll) => commands::enroll::run(&context, &cli.global, enroll),
         Command::Watch => commands::watch::run(&context),
         Command::Completions { .. } | Command::Man { .. } | Command::Lint { .. } | Command::Verify(_) => {
             Ok(Exit::Done)

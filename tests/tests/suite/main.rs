@@ -14,6 +14,8 @@ mod corpora;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod enroll;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod nothing_changed;

@@ -6,6 +6,7 @@
 //! store's, never writes a source.
 
 mod choose;
+mod configure;
 mod edit;
 mod fingerprint;
 mod sources;
@@ -13,6 +14,7 @@ mod sources;
 mod tests;
 
 pub use choose::{Choice, ChooseError, Pick, choose, outlook, pick, typed};
+pub use configure::{ConfigureError, Configured, NewServer, add_server};
 pub use edit::{Addition, Change, Edit, EditError, append, replace};
 pub use fingerprint::{How, Wanted, WantedError};
 pub use sources::{Snapshot, Sources, SourcesError};

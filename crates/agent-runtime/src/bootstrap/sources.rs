@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use trust_formats::certificates::Limits;
 
-use super::edit::Change;
 use crate::endpoint::Endpoint;
 use crate::escape::escaped;
 use crate::lock::{Lock, LockError};
@@ -169,7 +168,7 @@ impl Sources {
     ///
     /// # Errors
     /// [`SourcesError`]; the old file stands then, unless the error says otherwise.
-    pub fn put(&self, snapshot: &Snapshot, change: &Change) -> Result<(), SourcesError> {
+    pub fn put(&self, snapshot: &Snapshot, bytes: &[u8]) -> Result<(), SourcesError> {
         let path = &snapshot.path;
         let _lock = match self.lock() {
             // A user with a file of their own, and no right to the state: what follows notices another writer as well,
@@ -186,7 +185,7 @@ impl Sources {
             }
             None => (Owner::OfDirectory, BUNDLE_MODE),
         };
-        Ok(publish_as(&*self.files, path, &change.bytes, mode, owner)?)
+        Ok(publish_as(&*self.files, path, bytes, mode, owner)?)
     }
 
     /// Makes the directory of a source of the default layout, as the daemon does at its first start.

@@ -97,6 +97,42 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
     Ok(exit)
 }
 
+/// How a server stands, for another command.
+pub(super) struct Standing {
+    /// `secure`, `attention` or `insecure`.
+    pub(super) lock: &'static str,
+    /// The code of why it is not secure.
+    pub(super) reason: Option<String>,
+    /// The verdict in words.
+    pub(super) detail: String,
+    /// It may be used.
+    pub(super) accepted: bool,
+}
+
+/// Connects to a server with the store as it is.
+///
+/// # Errors
+/// Where it did not come to a verdict.
+pub(super) fn standing(context: &Context, server: &Server) -> Result<Standing, Error> {
+    let bundle = &context.settings.store.merged;
+    let set = read_anchors(bundle).map_err(|error| {
+        of_io(&error, &format!("cannot read the anchors in {}: {error}", bundle.display()))
+    })?;
+    let set = Arc::new(set);
+    let policy = context.endpoint().look(&StoreState::default()).observation.effective;
+    let target = servers::target(server);
+    let request =
+        servers::request(&context.settings, &policy, Some(server), &target.host, context.clock.now());
+    let all_verified = request.verify_peer && request.verify_host;
+    let at = request.at;
+    let outcome = Context::runtime()?
+        .block_on(connect(Arc::clone(&set), &target, request, context.settings.connect.timeout))
+        .map_err(|error| Error::new(Exit::Unreachable, &error).hint(error.remedy()))?;
+    let (lock, reason) = lock_state(&outcome, &set, all_verified, at);
+    let verdict = &outcome.captured.verdict;
+    Ok(Standing { lock: lock.code(), reason, detail: verdict.detail.clone(), accepted: verdict.accepted })
+}
+
 fn unreachable(error: &ConnectError, name: &str) {
     crate::out::stderr_line(&format!("{} {name}: {error}\nhint: {}", styled(BAD, "error:"), error.remedy()));
 }

@@ -12,6 +12,7 @@ use agent_runtime::bootstrap::{
 };
 use agent_runtime::servers::read_anchors;
 use jiff::Timestamp;
+use trust_core::Fingerprint;
 use trust_tls::connect::{ConnectError, FetchedChain, Target, fetch_chain};
 use trust_tls::{AnchorSet, NameRule, Request, Verdict, verify};
 
@@ -46,7 +47,13 @@ pub(crate) fn run(context: &Context, options: &cli::Fetch) -> Result<Exit, Error
             format_args!("{:?} is neither HOST[:PORT], [IPV6]:PORT nor a https URL", options.server),
         )
     })?;
-    let report = fetch(context, &target, &options.to, &options.how)?;
+    let wish = Wish {
+        to: &options.to,
+        replace: options.replace,
+        server_name: options.server_name.as_deref(),
+        how: &options.how,
+    };
+    let report = fetch(context, &target, &wish)?;
     context.out.data(&report, |report, out| render(report, context.clock.now(), out))?;
     Ok(report.exit())
 }
@@ -59,6 +66,19 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     if TIMEOUTS.contains(&length) { Ok(length) } else { Err(wrong()) }
 }
 
+/// What is to be fetched, and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// As `--to`.
+    pub(super) to: &'a str,
+    /// As `--replace`.
+    pub(super) replace: bool,
+    /// As `--server-name`.
+    pub(super) server_name: Option<&'a str>,
+    /// How the certificate is chosen.
+    pub(super) how: &'a cli::FetchHow,
+}
+
 /// What a certificate is taken from and put into.
 struct Job<'a> {
     context: &'a Context,
@@ -68,7 +88,7 @@ struct Job<'a> {
     /// The name that the certificate must be for.
     host: String,
     path: PathBuf,
-    how: &'a cli::FetchHow,
+    wish: &'a Wish<'a>,
     sources: Sources,
 }
 
@@ -76,13 +96,8 @@ struct Job<'a> {
 ///
 /// # Errors
 /// Where nothing was saved. A store that could not be regenerated afterwards is told in the report.
-pub(super) fn fetch(
-    context: &Context,
-    target: &Target,
-    to: &str,
-    how: &cli::FetchHow,
-) -> Result<FetchReport, Error> {
-    let wanted = wanted(&how.fingerprint)?;
+pub(super) fn fetch(context: &Context, target: &Target, wish: &Wish<'_>) -> Result<FetchReport, Error> {
+    let wanted = wanted(&wish.how.fingerprint)?;
     if wanted.is_empty() && !question::can_ask() {
         return Err(Error::new(
             Exit::Usage,
@@ -95,9 +110,9 @@ pub(super) fn fetch(
         context,
         target,
         server: words_of(target),
-        host: how.server_name.clone().unwrap_or_else(|| target.host.clone()),
-        path: place(context, &sources, to)?,
-        how,
+        host: wish.server_name.unwrap_or(&target.host).to_owned(),
+        path: place(context, &sources, wish.to)?,
+        wish,
         sources,
     };
     job.run(&wanted)
@@ -105,8 +120,8 @@ pub(super) fn fetch(
 
 impl Job<'_> {
     fn run(&self, wanted: &[Wanted]) -> Result<FetchReport, Error> {
-        let limit = self.how.timeout.unwrap_or(self.context.settings.connect.timeout);
-        let name = self.how.server_name.as_deref();
+        let limit = self.wish.how.timeout.unwrap_or(self.context.settings.connect.timeout);
+        let name = self.wish.server_name;
         let chain = Context::runtime()?
             .block_on(fetch_chain(self.target, name, limit))
             .map_err(|error| unreachable(&self.server, &error))?;
@@ -117,7 +132,7 @@ impl Job<'_> {
             None
         } else {
             Some(
-                choose(&chain.presented, wanted, self.how.pick.map(pick), now)
+                choose(&chain.presented, wanted, self.wish.how.pick.map(pick), now)
                     .map_err(|error| refusal(&error))?,
             )
         };
@@ -129,10 +144,11 @@ impl Job<'_> {
         self.refuse_distrusted(&chain, place)?;
         let edit = self.save(&chain, place, snapshot, choice.is_none(), now)?;
         let outlook = outlook(&chain.presented, place, &self.host, NameRule::Compat, now);
-        report.taken(&chain, place, choice.as_ref(), self.how.pick, outlook.as_ref());
+        report.taken(&chain, place, choice.as_ref(), self.wish.how.pick, outlook.as_ref());
         report.saved(&self.path, self.kind(), &edit);
         self.warn(&mut report, &chain, choice.as_ref());
-        self.regenerate(&mut report);
+        let taken = chain.presented.all().nth(place).map(|certificate| certificate.sha256);
+        self.regenerate(&mut report, taken);
         Ok(report)
     }
 
@@ -169,12 +185,12 @@ impl Job<'_> {
         for _ in 0..ATTEMPTS {
             let edit = self.edit(chain, place, &snapshot, now)?;
             let Edit::Change(change) = &edit else { return Ok(edit) };
-            if self.how.replace && !asked {
+            if self.wish.replace && !asked {
                 question::show_difference(self.context.out, &self.path, change);
             }
-            match self.sources.put(&snapshot, change) {
+            match self.sources.put(&snapshot, &change.bytes) {
                 Ok(()) => return Ok(edit),
-                Err(SourcesError::Changed { .. }) if !self.how.replace => {
+                Err(SourcesError::Changed { .. }) if !self.wish.replace => {
                     snapshot = self.sources.snapshot(&self.path).map_err(|error| file_error(&error))?;
                 }
                 Err(error) => return Err(file_error(&error)),
@@ -196,7 +212,7 @@ impl Job<'_> {
             return Err(refusal(&ChooseError::Unreadable { place }));
         };
         let addition = Addition { certificate, from: &self.server, at: now };
-        let edit = if self.how.replace { replace } else { append };
+        let edit = if self.wish.replace { replace } else { append };
         edit(snapshot.bytes.as_deref(), &addition, self.sources.limits())
             .map_err(|error| edit_error(&self.path, &error))
     }
@@ -238,9 +254,16 @@ impl Job<'_> {
     }
 
     /// The store, from its sources as they are now. The certificate is saved, whatever comes of this.
-    fn regenerate(&self, report: &mut FetchReport) {
+    fn regenerate(&self, report: &mut FetchReport, taken: Option<Fingerprint>) {
         match super::regen::regenerate(self.context, false, false) {
-            Ok(regenerated) => report.regenerated(&regenerated, &self.path),
+            Ok(regenerated) => {
+                let set = read_anchors(&self.context.settings.store.merged).ok();
+                let has = |set: AnchorSet| {
+                    let mut anchors = (0..set.len()).filter_map(|index| set.get(index));
+                    anchors.any(|anchor| Some(anchor.fingerprint()) == taken)
+                };
+                report.regenerated(&regenerated, &self.path, set.map(has));
+            }
             Err(error) => report.not_regenerated(&error),
         }
     }
@@ -311,7 +334,7 @@ fn refusal(error: &ChooseError) -> Error {
     Error::new(Exit::Refused, format_args!("{error}; nothing was saved")).hint(error.remedy())
 }
 
-fn file_error(error: &SourcesError) -> Error {
+pub(super) fn file_error(error: &SourcesError) -> Error {
     let exit = match error.code() {
         "denied" => Exit::Permission,
         "directory-missing" | "missing" => Exit::NotFound,

@@ -3,6 +3,7 @@
 pub(crate) mod anchors;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod enroll;
 pub(crate) mod fetch;
 pub(crate) mod lint;
 pub(crate) mod regen;

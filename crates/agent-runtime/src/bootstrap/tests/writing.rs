@@ -59,7 +59,7 @@ fn content_owner_and_mode_are_kept() {
     }
     let before = fs::metadata(&path).unwrap();
     let snapshot = place.sources.snapshot(&path).unwrap();
-    place.sources.put(&snapshot, &edit(&snapshot, &new, &place.sources)).unwrap();
+    place.sources.put(&snapshot, &edit(&snapshot, &new, &place.sources).bytes).unwrap();
     let after = fs::metadata(&path).unwrap();
     assert_eq!((after.uid(), after.gid(), after.mode()), (before.uid(), before.gid(), before.mode()));
     assert!(fs::read_to_string(&path).unwrap().starts_with(&old.pem()));
@@ -72,7 +72,10 @@ fn a_new_file_can_be_read_by_all() {
     let path = place.path("new.pem");
     let snapshot = place.sources.snapshot(&path).unwrap();
     assert!(snapshot.bytes.is_none());
-    place.sources.put(&snapshot, &edit(&snapshot, &Recipe::ca("New").self_signed(), &place.sources)).unwrap();
+    place
+        .sources
+        .put(&snapshot, &edit(&snapshot, &Recipe::ca("New").self_signed(), &place.sources).bytes)
+        .unwrap();
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
 }
 
@@ -94,7 +97,7 @@ fn links_are_not_written_through() {
     let snapshot = place.sources.snapshot(&path).unwrap();
     symlink(&victim, &path).unwrap();
     let change = edit(&snapshot, &Recipe::ca("New").self_signed(), &place.sources);
-    assert_eq!(place.sources.put(&snapshot, &change).unwrap_err().code(), "symbolic-link");
+    assert_eq!(place.sources.put(&snapshot, &change.bytes).unwrap_err().code(), "symbolic-link");
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
 }
 
@@ -120,7 +123,7 @@ fn another_writer_in_between_is_noticed() {
     let snapshot = place.sources.snapshot(&path).unwrap();
     fs::write(&path, a.pem()).unwrap();
     let change = edit(&snapshot, &b, &place.sources);
-    assert_eq!(place.sources.put(&snapshot, &change).unwrap_err().code(), "changing");
+    assert_eq!(place.sources.put(&snapshot, &change.bytes).unwrap_err().code(), "changing");
     assert_eq!(fs::read_to_string(&path).unwrap(), a.pem());
 }
 
@@ -137,7 +140,7 @@ fn whatever_fails_the_old_file_stands_whole_and_nothing_lies_beside_it() {
             let change = edit(&snapshot, &new, &place.sources);
             let faulty = Arc::new(FaultyFs::new(at, Fault::Once(errno)));
             place.sources.use_files(Arc::clone(&faulty) as Arc<dyn crate::publish::Fs>);
-            let put = place.sources.put(&snapshot, &change);
+            let put = place.sources.put(&snapshot, &change.bytes);
             let bytes = fs::read(&path).unwrap();
             match &put {
                 Ok(()) => assert_eq!(bytes, change.bytes),
@@ -173,7 +176,7 @@ fn two_writers_at_once_lose_nothing() {
                         Err(error) if matches!(error.code(), "changing") => continue,
                         other => other.unwrap(),
                     };
-                    match sources.put(&snapshot, &edit(&snapshot, cert, &sources)) {
+                    match sources.put(&snapshot, &edit(&snapshot, cert, &sources).bytes) {
                         Err(SourcesError::Changed { .. }) => {}
                         other => return other.unwrap(),
                     }

@@ -33,7 +33,7 @@ pub(super) fn ask(
     now: Timestamp,
 ) -> Result<usize, Error> {
     let presented = &chain.presented;
-    let only = job.how.pick.map(super::pick).map(|wanted| pick(presented, wanted, now)).transpose();
+    let only = job.wish.how.pick.map(super::pick).map(|wanted| pick(presented, wanted, now)).transpose();
     stderr_line(&picture(&job.server, chain, now));
     let only = only.map_err(|error| super::refusal(&error))?;
     stderr_line(&standing(verdict));
@@ -41,7 +41,7 @@ pub(super) fn ask(
         let which = if presented.others.is_empty() || only.is_some() { "its" } else { "the right one's" };
         let question = format!(
             "To trust it, type the first 8 digits of {which} fingerprint ({}); Enter stops: ",
-            if job.how.replace {
+            if job.wish.replace {
                 format!("it replaces what is in {}", job.path.display())
             } else {
                 format!("it is added to {}", job.path.display())
@@ -74,7 +74,7 @@ fn confirm_difference(
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Result<(), Error> {
-    if !job.how.replace {
+    if !job.wish.replace {
         return Ok(());
     }
     let Edit::Change(change) = job.edit(chain, place, snapshot, now)? else { return Ok(()) };

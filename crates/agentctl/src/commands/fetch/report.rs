@@ -106,8 +106,8 @@ struct TargetReport {
 
 #[derive(Debug, Default, Serialize)]
 struct StoreReport {
-    /// The store was written.
-    changed: bool,
+    /// It has the certificate; null where that is not known.
+    has_it: Option<bool>,
     /// Its generation; null where it is not known.
     generation: Option<u64>,
     anchors: Option<u64>,
@@ -197,11 +197,11 @@ impl FetchReport {
     }
 
     /// The store was looked at again.
-    pub(super) fn regenerated(&mut self, report: &RegenReport, path: &Path) {
+    pub(super) fn regenerated(&mut self, report: &RegenReport, path: &Path, has_it: Option<bool>) {
         let path = path.display().to_string();
         let is_source = report.sources.iter().any(|source| source.path == path);
         self.store = StoreReport {
-            changed: report.changed,
+            has_it,
             generation: Some(report.generation),
             anchors: Some(report.bundle.anchors),
             is_source: Some(is_source),
@@ -224,6 +224,31 @@ impl FetchReport {
 
     pub(super) fn warn(&mut self, code: &str, message: String) {
         self.warnings.push(Warning { code: code.to_owned(), message });
+    }
+
+    /// In a line, for a report of several steps.
+    pub(crate) fn line(&self) -> String {
+        let (Some(taken), Some(target)) = (&self.certificate, &self.target) else { return String::new() };
+        let what = if self.result == "present" { "is there already" } else { "is saved" };
+        let generation =
+            self.store.generation.map_or_else(String::new, |number| format!(", generation {number}"));
+        format!("{} {what}: {} line {}{generation}", taken.subject, target.path, target.line)
+    }
+
+    /// Why the store does not have it, though it is saved.
+    pub(crate) fn store_error(&self) -> Error {
+        match &self.store.error {
+            Some(error) => Error::new(
+                self.exit,
+                format_args!(
+                    "the certificate is saved, but the store was not regenerated: {}",
+                    error.message
+                ),
+            )
+            .hint(&error.remedy),
+            None => Error::new(self.exit, "the certificate is saved, but the store is held as it was")
+                .hint("agentctl status says why"),
+        }
     }
 
     /// How the command ends.
@@ -291,9 +316,9 @@ fn render_store(report: &FetchReport, target: &TargetReport, out: &mut dyn Write
             target.path
         )?;
     }
-    if store.changed {
-        writeln!(out, "{} the store is generation {generation}, {anchors}", styled(GOOD, "✓"))
+    if store.has_it == Some(true) {
+        writeln!(out, "{} the store has it: generation {generation}, {anchors}", styled(GOOD, "✓"))
     } else {
-        writeln!(out, "= the store is as it was: generation {generation}, {anchors}")
+        writeln!(out, "{} the store has it not: generation {generation}, {anchors}", styled(WARN, "!"))
     }
 }

@@ -1,0 +1,132 @@
+//! `agentctl enroll`: from nothing to a trusted server with one command, and again until all of it stands.
+
+use std::fs;
+
+use serde_json::Value;
+use test_support::endpoint::{Endpoint, write};
+use test_support::pki::{Cert, Recipe};
+use test_support::poll;
+use test_support::servers::Server;
+use test_support::tools;
+
+/// Each step with what came of it.
+fn steps(report: &Value) -> Vec<(String, String)> {
+    let steps = report["steps"].as_array().expect("a list").iter();
+    let word = |step: &Value, key: &str| step[key].as_str().expect("a word").to_owned();
+    steps.map(|step| (word(step, "step"), word(step, "result"))).collect()
+}
+
+fn result(report: &Value, step: &str) -> String {
+    let all = steps(report);
+    let found = all.iter().find(|(name, _)| name == step);
+    found.unwrap_or_else(|| panic!("no {step} in {report}")).1.clone()
+}
+
+fn server() -> Option<(Cert, Server)> {
+    let leaf = Recipe::leaf("localhost").cn_only().self_signed();
+    tools::require(&["nginx"]).then(|| (leaf.clone(), Server::nginx(&leaf, &[])))
+}
+
+#[test]
+fn one_command_and_the_server_is_trusted() {
+    for with_daemon in [false, true] {
+        let Some((leaf, server)) = server() else { return };
+        let mut endpoint = Endpoint::new();
+        if with_daemon {
+            endpoint.start_daemon();
+        }
+        let mine = "# mine\n[log]\nlevel = \"debug\"";
+        write(&endpoint.config(), mine);
+        let (url, fingerprint) = (server.url(), leaf.sha256());
+        let command = ["enroll", &url, "--fingerprint", &fingerprint];
+        let report = endpoint.json(&command);
+        for step in ["fetch", "configuration", "connection"] {
+            assert_eq!(result(&report, step), "done", "{report}");
+        }
+        assert_eq!(report["fetch"]["result"], "added");
+        let text = fs::read_to_string(endpoint.config()).expect("the configuration");
+        assert!(text.starts_with(mine) && text.contains(&url), "{text}");
+        assert_eq!(endpoint.agentd(&["--check"]).code(), 0);
+        assert_eq!(endpoint.published(), Ok(vec![leaf.sha256()]));
+        assert_eq!(endpoint.json(&["connect", "localhost"])["result"], "accept");
+        if with_daemon {
+            // It has read the configuration by itself and reached the server.
+            poll::until_ok("the daemon has reached it", || {
+                let status = endpoint.json(&["status"]);
+                let reached = &status["servers"][0];
+                if reached["url"] == url && reached["lock"] == "secure" {
+                    Ok(())
+                } else {
+                    Err(status.to_string())
+                }
+            });
+        }
+        let again = endpoint.agentctl(&command).expect_code(0);
+        assert!(
+            again.out().contains("= fetch") && again.out().contains("= configuration"),
+            "{}",
+            again.out()
+        );
+        assert!(again.out().contains("is enrolled"), "{}", again.out());
+        assert_eq!(fs::read_to_string(endpoint.config()).ok(), Some(text));
+    }
+}
+
+#[test]
+fn a_step_that_fails_says_what_to_do_and_the_next_run_goes_on() {
+    let Some((leaf, server)) = server() else { return };
+    let endpoint = Endpoint::new();
+    let (url, fingerprint) = (server.url(), leaf.sha256());
+    // Nothing at all without a fingerprint, or with another's.
+    let run = endpoint.agentctl(&["enroll", &url, "--json"]).expect_code(2);
+    assert!(run.err().contains("--fingerprint") && run.out().is_empty(), "{}", run.err());
+    let other = Recipe::leaf("localhost").self_signed().sha256();
+    let refused = endpoint.agentctl(&["enroll", &url, "--fingerprint", &other, "--json"]).expect_code(6);
+    let report = refused.json();
+    assert_eq!(steps(&report), [("fetch".to_owned(), "failed".to_owned())], "{report}");
+    assert!(!endpoint.bootstrap().exists() && !endpoint.config().exists());
+    // A configuration that becomes wrong in between.
+    let site = "[[server]]\nurl = \"".to_owned() + &url + "\"\nrole = \"site\"\n";
+    write(&endpoint.config(), &site);
+    let stopped =
+        endpoint.agentctl(&["enroll", &url, "--fingerprint", &fingerprint, "--json"]).expect_code(2);
+    let report = stopped.json();
+    assert_eq!(
+        (result(&report, "fetch"), result(&report, "configuration")),
+        ("done".into(), "failed".into())
+    );
+    assert_eq!(report["complete"], false);
+    assert!(report["steps"][1]["fix"][0].as_str().is_some_and(|fix| fix.contains("--role")), "{report}");
+    assert_eq!(fs::read_to_string(endpoint.config()).ok(), Some(site));
+    assert_eq!(endpoint.published(), Ok(vec![leaf.sha256()]), "what is done stays");
+    fs::remove_file(endpoint.config()).expect("the configuration");
+    let report = endpoint.json(&["enroll", &url, "--fingerprint", &fingerprint]);
+    assert_eq!(
+        (result(&report, "fetch"), result(&report, "configuration")),
+        ("already".into(), "done".into())
+    );
+    assert_eq!(result(&report, "connection"), "done");
+}
+
+#[test]
+fn a_site_server_goes_to_its_own_source() {
+    let Some((leaf, server)) = server() else { return };
+    let endpoint = Endpoint::new();
+    let (url, fingerprint) = (server.url(), leaf.sha256());
+    let command = [
+        "enroll",
+        &url,
+        "--fingerprint",
+        &fingerprint,
+        "--role",
+        "site",
+        "--name",
+        "branch",
+        "--timeout",
+        "5s",
+    ];
+    let report = endpoint.json(&command);
+    assert_eq!(report["fetch"]["target"]["kind"], "site", "{report}");
+    assert!(endpoint.site().exists() && !endpoint.bootstrap().exists());
+    assert_eq!(endpoint.json(&["status"])["servers"][0]["name"], "branch");
+}
