@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use test_support::endpoint::{Endpoint, write};
 use test_support::pki::Recipe;
@@ -23,7 +24,9 @@ struct Session {
 
 /// Runs `agentctl` with its standard input and error on a terminal; types each answer when its question is shown.
 fn session(endpoint: &Endpoint, arguments: &[&str], talk: &[(&str, String)]) -> Session {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    // Not at once: macOS cannot.
+    fcntl_setfd(&master, FdFlags::CLOEXEC).expect("a descriptor of ours");
     grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
     let name = ptsname(&master, Vec::new()).expect("its name");
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
