@@ -17,6 +17,7 @@ use trust_core::source::{Condition, Failure, SourceState};
 
 use crate::watch::WatchReport;
 
+mod foresight;
 mod problems;
 
 pub use problems::{EXPIRY_NOTICE, Findings, health, problems};

@@ -129,6 +129,7 @@ impl Runner {
         let (state, start_warning) = endpoint.load();
         let mut servers = Servers::new(settings, endpoint.paths().merged.clone());
         servers.set_archive(&state.archive);
+        servers.set_retained(&state.retained);
         let engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
         Self {
             servers,
@@ -177,6 +178,7 @@ impl Runner {
                 }
                 proofs = next_proofs(&mut self.inquiry) => self.handle(Event::Proven(proofs)),
                 reached = self.servers.advance() => {
+                    self.save_chains();
                     for reached in reached {
                         self.handle(Event::Reached(reached));
                     }
@@ -242,6 +244,20 @@ impl Runner {
         Ok(())
     }
 
+    /// What the servers presented, for what is foreseen after the next start. Nothing else depends on it.
+    fn save_chains(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
+        let Some(chains) = self.servers.take_unsaved() else { return };
+        let (files, state) = (self.endpoint.files(), self.endpoint.paths().state.clone());
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(error) = chains.save(&*files, &state) {
+                tracing::debug!(%error, "what the servers presented was not written down");
+            }
+        }));
+    }
+
     fn report(&mut self, outcome: Arc<Outcome>) {
         crate::journal::outcome(&outcome);
         if outcome.changed {
@@ -273,6 +289,7 @@ impl Runner {
             Done::Carried(carried) => {
                 self.handle(Event::Carried(carried));
                 self.servers.set_archive(&self.engine.state().archive);
+                self.servers.set_retained(&self.engine.state().retained);
             }
         }
     }

@@ -10,14 +10,16 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use trust_core::Certificate;
 use trust_core::engine::Reached;
-use trust_core::guard::Archived;
+use trust_core::guard::{Archived, Retained};
 use trust_core::policy::Effective;
 use trust_core::source::Content;
 use trust_formats::certificates::Limits;
 use trust_tls::connect::{ConnectError, Outcome, Target, connect};
-use trust_tls::{AnchorSet, NameRule, Pin, Presented, Request, TlsVersion};
+use trust_tls::{AnchorSet, Captured, NameRule, Pin, Presented, Request, TlsVersion};
 
-use crate::report::EXPIRY_NOTICE;
+use crate::standing::chains::Chains;
+use crate::standing::foresight::{Forecast, foresee};
+use crate::standing::lock::{Lock, Origin, Reason, Seen, lock, origin};
 
 /// How a server was last reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub struct ServerStatus {
     pub error: Option<String>,
     /// The code of that, or of why it is not `secure`.
     pub reason: Option<String>,
+    /// Every reason why it is not `secure`, the worst first.
+    pub reasons: Vec<Reason>,
+    /// What is to be expected of it, by the chain that it presented last.
+    pub forecast: Forecast,
 }
 
 /// How good a connection is.
@@ -73,6 +79,8 @@ impl ServerStatus {
             anchor: None,
             error: None,
             reason: None,
+            reasons: Vec::new(),
+            forecast: Forecast::default(),
         }
     }
 
@@ -87,14 +95,17 @@ impl ServerStatus {
             anchor: self.anchor.clone(),
             error: self.error.clone(),
             reason: self.reason.clone(),
+            reasons: self.reasons.iter().map(|reason| reason.warning()).collect(),
+            breaks_at: self.forecast.breaks.as_ref().map(|end| end.at.to_string()),
         }
     }
 
     fn take_in(&mut self, attempt: Result<&Attempt, &ConnectError>, now: Timestamp) {
         match attempt {
             Ok(attempt) => {
-                self.lock = Some(attempt.lock);
-                self.reason.clone_from(&attempt.reason);
+                self.lock = Some(attempt.lock.state);
+                self.reason = attempt.lock.reasons.first().map(|reason| reason.code().to_owned());
+                self.reasons.clone_from(&attempt.lock.reasons);
                 self.error.clone_from(&attempt.error);
                 if let (Some(anchor), None) = (&attempt.anchor, &self.error) {
                     self.last_ok = Some(now);
@@ -112,12 +123,18 @@ impl ServerStatus {
 
 /// What one connection told.
 struct Attempt {
-    lock: LockState,
-    reason: Option<String>,
+    lock: Lock,
     error: Option<String>,
     anchor: Option<Arc<Certificate>>,
     /// No anchor of the store verifies it, and this one of the archive does.
     archived: Option<Arc<Certificate>>,
+    presented: Presented,
+}
+
+/// What came of a server in one round.
+struct Tried {
+    attempt: Result<Attempt, ConnectError>,
+    forecast: Forecast,
 }
 
 /// All configured servers.
@@ -127,9 +144,15 @@ pub struct Servers {
     policy: Effective,
     /// Anchors that left the store.
     archive: Vec<Archived>,
+    /// Anchors that are in the store though no source has them.
+    retained: Vec<Retained>,
+    /// What the servers presented, now and before this run.
+    chains: Chains,
+    /// What is to be written down of that.
+    unsaved: bool,
     statuses: Vec<ServerStatus>,
     due: Option<Instant>,
-    job: Option<JoinHandle<Vec<Result<Attempt, ConnectError>>>>,
+    job: Option<JoinHandle<(Vec<Tried>, Chains, bool)>>,
 }
 
 impl Servers {
@@ -142,6 +165,10 @@ impl Servers {
             bundle,
             policy: Effective::default(),
             archive: Vec::new(),
+            retained: Vec::new(),
+            // What cannot be read is learnt again at the first connection.
+            chains: Chains::load(&settings.store.state).unwrap_or_default(),
+            unsaved: false,
             due: None,
             job: None,
         }
@@ -185,6 +212,19 @@ impl Servers {
         }
     }
 
+    /// The anchors that stay though no source has them.
+    pub fn set_retained(&mut self, retained: &[Retained]) {
+        if self.retained != retained {
+            self.retained = retained.to_vec();
+        }
+    }
+
+    /// What the servers presented, where it is to be written down; once for each change.
+    #[must_use]
+    pub fn take_unsaved(&mut self) -> Option<Chains> {
+        std::mem::take(&mut self.unsaved).then(|| self.chains.clone())
+    }
+
     /// The store stands: from now on the servers are tried.
     pub fn store_looked_at(&mut self) {
         if self.due.is_none() && !self.statuses.is_empty() {
@@ -209,9 +249,12 @@ impl Servers {
     /// dropped at any time.
     pub async fn advance(&mut self) -> Vec<Reached> {
         if let Some(job) = &mut self.job {
-            let attempts = job.await;
+            let round = job.await;
             self.job = None;
-            return self.take_in(attempts.unwrap_or_default());
+            let Ok((tried, chains, changed)) = round else { return Vec::new() };
+            self.chains = chains;
+            self.unsaved |= changed;
+            return self.take_in(tried);
         }
         match self.due {
             None => std::future::pending().await,
@@ -222,12 +265,13 @@ impl Servers {
         Vec::new()
     }
 
-    fn take_in(&mut self, attempts: Vec<Result<Attempt, ConnectError>>) -> Vec<Reached> {
+    fn take_in(&mut self, tried: Vec<Tried>) -> Vec<Reached> {
         let now = Timestamp::now();
         let mut reached = Vec::new();
-        let tried = self.statuses.iter_mut().zip(&self.settings.servers).zip(attempts);
-        for ((status, server), attempt) in tried {
+        let tried = self.statuses.iter_mut().zip(&self.settings.servers).zip(tried);
+        for ((status, server), Tried { attempt, forecast }) in tried {
             status.take_in(attempt.as_ref(), now);
+            status.forecast = forecast;
             crate::journal::server(status);
             let Ok(attempt) = attempt else { continue };
             let archived = attempt.archived.is_some();
@@ -238,54 +282,97 @@ impl Servers {
         reached
     }
 
-    fn start(&self) -> JoinHandle<Vec<Result<Attempt, ConnectError>>> {
+    fn start(&self) -> JoinHandle<(Vec<Tried>, Chains, bool)> {
         let now = Timestamp::now();
         let limit = self.settings.connect.timeout;
         let bundle = self.bundle.clone();
         let archive: Vec<Arc<Certificate>> =
             self.archive.iter().map(|archived| Arc::clone(&archived.certificate)).collect();
-        let wanted: Vec<(Target, Request)> = self
+        let retained = self.retained.clone();
+        let mut chains = self.chains.clone();
+        let wanted: Vec<(String, Target, Request)> = self
             .settings
             .servers
             .iter()
             .map(|server| {
                 let target = target(server);
                 let request = request(&self.settings, &self.policy, Some(server), &target.host, now);
-                (target, request)
+                (server_key(server), target, request)
             })
             .collect();
         tokio::spawn(async move {
             let set = tokio::task::spawn_blocking(move || read_anchors(&bundle)).await;
             // The set is made anew for each round and dropped after it: an idle daemon keeps no index.
             let set = Arc::new(set.ok().and_then(Result::ok).unwrap_or_else(|| AnchorSet::new([])));
-            let mut attempts = Vec::new();
-            for (target, request) in wanted {
-                let verify_peer = request.verify_peer;
-                let verify_host = request.verify_host;
+            let known: Vec<String> = wanted.iter().map(|(key, ..)| key.clone()).collect();
+            let mut changed = chains.keep(&known);
+            let mut tried = Vec::new();
+            for (key, target, request) in wanted {
                 let outcome = connect(Arc::clone(&set), &target, request.clone(), limit).await;
-                attempts.push(outcome.map(|outcome| {
-                    let mut attempt = attempt(&outcome, &set, verify_peer && verify_host, now);
-                    if !outcome.captured.verdict.accepted {
-                        attempt.archived = from_archive(&archive, &outcome.captured.presented, &request);
-                    }
-                    attempt
-                }));
+                let attempt = outcome.map(|outcome| attempt(&outcome, &set, &request, &retained, &archive));
+                // What is no answer of the server's is nothing to remember: somebody in between has a chain as well.
+                if let Some(reached) = attempt.as_ref().ok().filter(|attempt| attempt.anchor.is_some()) {
+                    changed |= chains.take_in(&key, &reached.presented, now);
+                }
+                let remembered = chains.get(&key);
+                let forecast = remembered.map(|remembered| foresee(remembered, &set, &request));
+                tried.push(Tried { attempt, forecast: forecast.unwrap_or_default() });
             }
-            attempts
+            (tried, chains, changed)
         })
     }
 }
 
-fn attempt(outcome: &Outcome, set: &AnchorSet, all_verified: bool, now: Timestamp) -> Attempt {
-    let verdict = &outcome.captured.verdict;
-    let (lock, reason) = lock_state(outcome, set, all_verified, now);
+fn attempt(
+    outcome: &Outcome,
+    set: &AnchorSet,
+    request: &Request,
+    retained: &[Retained],
+    archive: &[Arc<Certificate>],
+) -> Attempt {
+    let Captured { verdict, presented } = &outcome.captured;
     Attempt {
-        lock,
-        reason,
+        lock: lock_of(outcome, set, request, retained),
         error: (!verdict.accepted).then(|| verdict.detail.clone()),
         anchor: verdict.anchor.filter(|_| verdict.accepted).and_then(|index| set.get(index)).cloned(),
-        archived: None,
+        archived: if verdict.accepted { None } else { from_archive(archive, presented, request) },
+        presented: presented.clone(),
     }
+}
+
+/// How good a connection is, and every reason why it is not better.
+#[must_use]
+pub fn lock_of(outcome: &Outcome, set: &AnchorSet, request: &Request, retained: &[Retained]) -> Lock {
+    let Captured { verdict, presented } = &outcome.captured;
+    let anchor = verdict.anchor.and_then(|index| set.get(index));
+    let by = |anchor: &Arc<Certificate>| origin(retained, anchor.fingerprint());
+    lock(&Seen {
+        verdict,
+        presented,
+        anchor: anchor.map(Arc::as_ref),
+        origin: anchor.map_or(Origin::Source, by),
+        verify_peer: request.verify_peer,
+        verify_host: request.verify_host,
+        pinned: !request.pins.is_empty(),
+        now: request.at,
+    })
+}
+
+/// The configured servers without a connection: what is to be expected of each, by the chain that is remembered of it.
+#[must_use]
+pub fn remembered(settings: &Settings, policy: &Effective, now: Timestamp) -> Vec<ServerStatus> {
+    let chains = Chains::load(&settings.store.state).unwrap_or_default();
+    let known = settings.servers.iter().any(|server| chains.get(&server_key(server)).is_some());
+    let set = known.then(|| read_anchors(&settings.store.merged).ok()).flatten();
+    let status = |server: &Server| {
+        let mut status = ServerStatus::unknown(server);
+        if let (Some(set), Some(remembered)) = (&set, chains.get(&server_key(server))) {
+            let request = request(settings, policy, Some(server), &target(server).host, now);
+            status.forecast = foresee(remembered, set, &request);
+        }
+        status
+    };
+    settings.servers.iter().map(status).collect()
 }
 
 /// The anchor of the archive that verifies what the server presented: the one that left last.
@@ -297,40 +384,6 @@ fn from_archive(
     let set = AnchorSet::new(archive.iter().rev().cloned());
     let verdict = trust_tls::verify(&set, presented, request);
     verdict.anchor.filter(|_| verdict.accepted).and_then(|index| set.get(index)).cloned()
-}
-
-/// How good a connection is, and the code of why it is not better.
-#[must_use]
-pub fn lock_state(
-    outcome: &Outcome,
-    set: &AnchorSet,
-    all_verified: bool,
-    now: Timestamp,
-) -> (LockState, Option<String>) {
-    let verdict = &outcome.captured.verdict;
-    if !verdict.accepted {
-        return (LockState::Insecure, Some(verdict.code.code().to_owned()));
-    }
-    let Some(anchor) = verdict.anchor.and_then(|index| set.get(index)) else {
-        return (LockState::Insecure, Some("peer-not-verified".to_owned()));
-    };
-    let soon = now.checked_add(EXPIRY_NOTICE).unwrap_or(Timestamp::MAX);
-    let leaf_end = leaf_end(&outcome.captured.presented);
-    if !all_verified {
-        (LockState::Attention, Some("host-not-verified".to_owned()))
-    } else if leaf_end.is_some_and(|end| end < soon) {
-        (LockState::Attention, Some("server-certificate-expires".to_owned()))
-    } else if anchor.not_after() < soon {
-        (LockState::Attention, Some("anchor-expires".to_owned()))
-    } else {
-        (LockState::Secure, None)
-    }
-}
-
-/// When the server's own certificate ends.
-#[must_use]
-pub fn leaf_end(presented: &Presented) -> Option<Timestamp> {
-    Certificate::parse(&presented.leaf.der).ok().map(|leaf| leaf.not_after())
 }
 
 /// Host and port of a configured server.

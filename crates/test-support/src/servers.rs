@@ -30,11 +30,9 @@ impl Server {
     #[must_use]
     pub fn nginx(leaf: &Cert, sent: &[Cert]) -> Self {
         Self::start(leaf, sent, |directory, port| {
-            let conf = directory.join("nginx.conf");
-            fs::write(&conf, nginx_conf(directory, port)).expect("a scratch directory");
-            let mut nginx = command(tools::path("nginx"));
-            nginx.arg("-p").arg(directory).arg("-c").arg(conf).arg("-e").arg(directory.join("error.log"));
-            nginx
+            fs::write(directory.join("nginx.conf"), nginx_conf(directory, port))
+                .expect("a scratch directory");
+            nginx(directory)
         })
     }
 
@@ -112,6 +110,21 @@ impl Server {
             }
         }
         panic!("the server does not come up\n{}", fs::read_to_string(log).unwrap_or_default());
+    }
+
+    /// Has an nginx present another certificate, as after a change on the server: it is started anew on its port.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn present(&mut self, leaf: &Cert, sent: &[Cert]) {
+        let directory = self.scratch.path();
+        for (name, content) in [("key.pem", leaf.key_pem()), ("chain.pem", leaf.pem() + &bundle(sent))] {
+            fs::write(directory.join(name), content).expect("a scratch directory");
+        }
+        self.process.signal(rustix::process::Signal::TERM);
+        let _ended = self.process.wait();
+        self.process = Owned::start(&mut nginx(directory), &directory.join("server.log"));
+        poll::until("the server listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok());
     }
 
     /// True while it runs.
@@ -198,6 +211,13 @@ impl ShutWrite for TcpStream {
     fn shut_write(&self) {
         let _gone = self.shutdown(Shutdown::Write);
     }
+}
+
+fn nginx(directory: &Path) -> std::process::Command {
+    let mut nginx = command(tools::path("nginx"));
+    nginx.arg("-p").arg(directory).arg("-c").arg(directory.join("nginx.conf"));
+    nginx.arg("-e").arg(directory.join("error.log"));
+    nginx
 }
 
 /// One process, one worker, and no path that is not the test's own.

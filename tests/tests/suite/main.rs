@@ -18,6 +18,8 @@ mod enroll;
 #[cfg(test)]
 mod fetch;
 #[cfg(test)]
+mod foresight;
+#[cfg(test)]
 mod macos_scripts;
 #[cfg(test)]
 mod nothing_changed;

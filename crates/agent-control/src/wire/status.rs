@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
-use super::{Held, SCHEMA, SourceReport};
+use super::{Held, SCHEMA, SourceReport, Warning};
 
 /// `agentctl status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
@@ -128,6 +128,10 @@ pub struct ServerReport {
     pub error: Option<String>,
     /// Code of that, or of why the lock is not `secure`.
     pub reason: Option<String>,
+    /// Every reason why the lock is not `secure`, the worst first.
+    pub reasons: Vec<Warning>,
+    /// When the connection will be refused if nothing changes; null where that is not known, or it is refused already.
+    pub breaks_at: Option<String>,
 }
 
 /// Something that needs a hand.

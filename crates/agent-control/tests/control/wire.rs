@@ -47,6 +47,8 @@ fn server() -> ServerReport {
         anchor: None,
         error: None,
         reason: None,
+        reasons: Vec::new(),
+        breaks_at: None,
     }
 }
 
@@ -173,7 +175,7 @@ fn a_status_has_the_promised_shape() {
             "sources": [],
             "servers": [{
                 "name": "main", "url": "https://mgmt.example", "lock": "secure", "last_ok": null, "anchor": null,
-                "error": null, "reason": null,
+                "error": null, "reason": null, "reasons": [], "breaks_at": null,
             }],
             "problems": [{
                 "code": "store-held", "severity": "warning", "title": "held", "why": "no anchors",

@@ -64,6 +64,8 @@ pub fn problems(findings: &Findings<'_>) -> Vec<Problem> {
     problems.extend(findings.state.retained.iter().map(retained));
     problems.extend(findings.state.rollback.as_ref().map(rolled_back));
     problems.extend(findings.servers.iter().filter_map(server_problem));
+    problems
+        .extend(findings.servers.iter().flat_map(|server| super::foresight::problems(server, findings.now)));
     problems.extend(findings.watch.and_then(watch_problem));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     problems
@@ -82,7 +84,13 @@ pub fn health(state: &StoreState, problems: &[Problem]) -> Health {
     }
 }
 
-fn problem(code: &str, severity: Severity, title: String, why: String, fix: Vec<String>) -> Problem {
+pub(super) fn problem(
+    code: &str,
+    severity: Severity,
+    title: String,
+    why: String,
+    fix: Vec<String>,
+) -> Problem {
     Problem { code: code.to_owned(), severity, title, why, fix }
 }
 

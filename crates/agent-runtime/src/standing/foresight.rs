@@ -7,6 +7,8 @@ use trust_core::{Certificate, Fingerprint};
 use trust_tls::{AnchorSet, Match, Presented, Request, Verdict, verify};
 
 use super::chains::Remembered;
+use super::lock::notice_of;
+use crate::report::EXPIRY_NOTICE;
 
 /// What is to be expected of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +26,8 @@ pub struct Forecast {
 pub struct Break {
     /// The last moment at which it is accepted.
     pub at: Timestamp,
+    /// From when on that is worth a word.
+    pub notice_from: Timestamp,
     /// What ends then.
     pub cause: Cause,
 }
@@ -91,7 +95,12 @@ fn end_of(presented: &Presented, set: &AnchorSet, request: &Request, verdict: &V
         let cause = cause(presented, set, request, &verdict, certificate);
         let next = at.checked_add(SignedDuration::from_secs(1)).ok()?;
         verdict = verify(set, presented, &Request { at: next, ..request.clone() });
-        last = Some(Break { at, cause });
+        let notice = if certificate.fingerprint() == presented.leaf.sha256 {
+            notice_of(certificate)
+        } else {
+            EXPIRY_NOTICE
+        };
+        last = Some(Break { at, notice_from: at.checked_sub(notice).unwrap_or(Timestamp::MIN), cause });
     }
     last
 }

@@ -1,7 +1,11 @@
 //! The lock of a connection: secure, attention or insecure, with every reason why it is not better.
 
+use std::time::Duration;
+
+use agent_control::wire::Warning;
 use jiff::Timestamp;
-use trust_core::Certificate;
+use trust_core::guard::{Retained, Why};
+use trust_core::{Certificate, Fingerprint};
 use trust_tls::{Code, Presented, Verdict};
 
 use crate::report::EXPIRY_NOTICE;
@@ -128,6 +132,14 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// On the wire.
+    #[must_use]
+    pub fn warning(self) -> Warning {
+        Warning { code: self.code().to_owned(), message: self.words() }
+    }
+}
+
 /// The lock of a connection.
 #[must_use]
 pub fn lock(seen: &Seen<'_>) -> Lock {
@@ -158,17 +170,40 @@ fn reasons(seen: &Seen<'_>) -> Vec<Reason> {
         Origin::Retained => reasons.push(Reason::AnchorRetained),
         Origin::Archived => reasons.push(Reason::AnchorArchived),
     }
-    let soon = seen.now.checked_add(EXPIRY_NOTICE).unwrap_or(Timestamp::MAX);
     let leaf = seen.presented.leaf.certificate.as_ref();
-    if let Some(end) = leaf.map(Certificate::not_after).filter(|end| *end < soon) {
-        reasons.push(Reason::CertificateEnds(end));
+    if let Some(leaf) = leaf.filter(|leaf| is_soon(leaf.not_after(), notice_of(leaf), seen.now)) {
+        reasons.push(Reason::CertificateEnds(leaf.not_after()));
     }
     // An anchor that is the server's certificate ends with it: once is enough.
     let anchor = seen.anchor.filter(|anchor| anchor.fingerprint() != seen.presented.leaf.sha256);
-    if let Some(end) = anchor.map(Certificate::not_after).filter(|end| *end < soon) {
-        reasons.push(Reason::AnchorEnds(end));
+    if let Some(anchor) = anchor.filter(|anchor| is_soon(anchor.not_after(), EXPIRY_NOTICE, seen.now)) {
+        reasons.push(Reason::AnchorEnds(anchor.not_after()));
     }
     reasons
+}
+
+/// How long before its end a server's certificate is worth a word: of one that is renewed every few weeks by a program,
+/// not all of its life.
+#[must_use]
+pub fn notice_of(leaf: &Certificate) -> Duration {
+    let life = leaf.not_after().duration_since(leaf.not_before()).unsigned_abs();
+    EXPIRY_NOTICE.min(life / 3)
+}
+
+/// Whether an end comes within a time.
+#[must_use]
+pub fn is_soon(end: Timestamp, notice: Duration, now: Timestamp) -> bool {
+    end < now.checked_add(notice).unwrap_or(Timestamp::MAX)
+}
+
+/// Where an anchor of the store comes from.
+#[must_use]
+pub fn origin(retained: &[Retained], anchor: Fingerprint) -> Origin {
+    match retained.iter().find(|kept| kept.certificate.fingerprint() == anchor).map(|kept| kept.why) {
+        None => Origin::Source,
+        Some(Why::Archived) => Origin::Archived,
+        Some(Why::Pending | Why::Needed | Why::Unreachable) => Origin::Retained,
+    }
 }
 
 fn severity(state: LockState) -> u8 {
@@ -240,6 +275,7 @@ mod tests {
         let of_ending = Recipe::leaf("localhost").issued_by(&ending_root);
         let elsewhere = Recipe::leaf("other.example").issued_by(&root);
         let alone = Recipe::leaf("localhost").days(-100, 10).self_signed();
+        let of_weeks = Recipe::leaf("localhost").days(-20, 15).issued_by(&root);
         let nothing: fn(&mut Request) = |_| {};
         let no_peer: fn(&mut Request) = |request| request.verify_peer = false;
         let no_host: fn(&mut Request) = |request| request.verify_host = false;
@@ -270,6 +306,7 @@ mod tests {
                 &["pin-alone"],
             ),
             case(&[&elsewhere], &[&root], no_host, Attention, &["host-not-verified"]),
+            case(&[&of_weeks], &[&root], nothing, Secure, &[]),
             case(&[&ending], &[&root], nothing, Attention, &["server-certificate-expires"]),
             case(&[&of_ending], &[&ending_root], nothing, Attention, &["anchor-expires"]),
             case(&[&alone], &[&alone], nothing, Attention, &["server-certificate-expires"]),

@@ -4,9 +4,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use agent_config::Server;
-use agent_runtime::servers::{self, leaf_end, lock_state, read_anchors};
+use agent_control::wire::Warning;
+use agent_runtime::servers::{self, lock_of, read_anchors};
+use agent_runtime::standing::chains::Chains;
+use agent_runtime::standing::foresight::{Break, Cause, foresee};
+use agent_runtime::standing::lock::Lock;
 use jiff::Timestamp;
 use serde::Serialize;
+use trust_core::guard::Retained;
 use trust_core::plan::StoreState;
 use trust_tls::connect::{ConnectError, Outcome, Target, connect};
 use trust_tls::{AnchorSet, Pin, PresentedCertificate, Request};
@@ -31,6 +36,12 @@ struct ConnectReport {
     lock: &'static str,
     /// Why it is not `secure`.
     lock_reason: Option<String>,
+    /// Every reason, the worst first.
+    lock_reasons: Vec<Warning>,
+    /// When the connection will be refused if nothing changes.
+    breaks_at: Option<String>,
+    #[serde(skip)]
+    breaks: Option<Break>,
     /// The chain as presented, leaf first.
     chain: Vec<CertificateReport>,
     #[serde(flatten)]
@@ -58,6 +69,7 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
     let set = Arc::new(set);
     let policy = context.endpoint().look(&StoreState::default()).observation.effective;
     let now = context.clock.now();
+    let retained = retained(context);
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
     let runtime = Context::runtime()?;
@@ -65,15 +77,16 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
         let mut request =
             servers::request(&context.settings, &policy, server, &target.host, options.at.unwrap_or(now));
         adjust(&mut request, options)?;
-        let all_verified = request.verify_peer && request.verify_host;
         let limit = context.settings.connect.timeout;
         match runtime.block_on(connect(Arc::clone(&set), &target, request.clone(), limit)) {
             Ok(outcome) => {
-                let report = report(&name, &outcome, &set, all_verified, request.at);
+                let kept: &[Retained] = if options.bundle.is_some() { &[] } else { &retained };
+                let lock = lock_of(&outcome, &set, &request, kept);
+                let report = report(&name, &outcome, &set, &lock, &request);
                 if !outcome.captured.verdict.accepted {
                     exit = Exit::Refused;
                 }
-                reports.push((report, outcome));
+                reports.push(report);
             }
             Err(error) => {
                 unreachable(&error, &name);
@@ -85,13 +98,12 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
     let at = options.at.unwrap_or(now);
     if options.server.is_some() {
         // Asked about one server: one object.
-        for (report, outcome) in &reports {
-            context.out.data(report, |report, out| render(report, outcome, &set, &bundle, at, out))?;
+        for report in &reports {
+            context.out.data(report, |report, out| render(report, &set, &bundle, at, out))?;
         }
     } else {
-        let list: Vec<&ConnectReport> = reports.iter().map(|(report, _)| report).collect();
-        context.out.data(&list, |_, out| {
-            reports.iter().try_for_each(|(report, outcome)| render(report, outcome, &set, &bundle, at, out))
+        context.out.data(&reports, |_, out| {
+            reports.iter().try_for_each(|report| render(report, &set, &bundle, at, out))
         })?;
     }
     Ok(exit)
@@ -123,14 +135,24 @@ pub(super) fn standing(context: &Context, server: &Server) -> Result<Standing, E
     let target = servers::target(server);
     let request =
         servers::request(&context.settings, &policy, Some(server), &target.host, context.clock.now());
-    let all_verified = request.verify_peer && request.verify_host;
-    let at = request.at;
+    let limit = context.settings.connect.timeout;
     let outcome = Context::runtime()?
-        .block_on(connect(Arc::clone(&set), &target, request, context.settings.connect.timeout))
+        .block_on(connect(Arc::clone(&set), &target, request.clone(), limit))
         .map_err(|error| Error::new(Exit::Unreachable, &error).hint(error.remedy()))?;
-    let (lock, reason) = lock_state(&outcome, &set, all_verified, at);
+    let lock = lock_of(&outcome, &set, &request, &retained(context));
     let verdict = &outcome.captured.verdict;
-    Ok(Standing { lock: lock.code(), reason, detail: verdict.detail.clone(), accepted: verdict.accepted })
+    Ok(Standing {
+        lock: lock.state.code(),
+        reason: lock.reasons.first().map(|reason| reason.code().to_owned()),
+        detail: verdict.detail.clone(),
+        accepted: verdict.accepted,
+    })
+}
+
+/// What the guard keeps in the store; nothing where the state may not be read.
+fn retained(context: &Context) -> Vec<Retained> {
+    let state = context.endpoint().state().load().ok().flatten();
+    state.map(|state| state.retained).unwrap_or_default()
 }
 
 fn unreachable(error: &ConnectError, name: &str) {
@@ -206,14 +228,8 @@ pub(super) fn parse_target(text: &str) -> Option<Target> {
     }
 }
 
-fn report(
-    name: &str,
-    outcome: &Outcome,
-    set: &AnchorSet,
-    all_verified: bool,
-    at: Timestamp,
-) -> ConnectReport {
-    let (lock, lock_reason) = lock_state(outcome, set, all_verified, at);
+fn report(name: &str, outcome: &Outcome, set: &AnchorSet, lock: &Lock, request: &Request) -> ConnectReport {
+    let breaks = breaks(outcome, set, request);
     ConnectReport {
         server: name.to_owned(),
         address: outcome.address.to_string(),
@@ -221,8 +237,11 @@ fn report(
         cipher_suite: outcome.cipher_suite.clone(),
         handshakes: outcome.handshakes,
         elapsed_us: u64::try_from(outcome.elapsed.as_micros()).unwrap_or(u64::MAX),
-        lock: lock.code(),
-        lock_reason,
+        lock: lock.state.code(),
+        lock_reason: lock.reasons.first().map(|reason| reason.code().to_owned()),
+        lock_reasons: lock.reasons.iter().map(|reason| reason.warning()).collect(),
+        breaks_at: breaks.as_ref().map(|end| end.at.to_string()),
+        breaks,
         chain: outcome.captured.presented.all().map(certificate).collect(),
         verdict: VerdictReport::of(&outcome.captured.verdict, set),
     }
@@ -242,7 +261,6 @@ fn certificate(presented: &PresentedCertificate) -> CertificateReport {
 
 fn render(
     report: &ConnectReport,
-    outcome: &Outcome,
     set: &AnchorSet,
     bundle: &str,
     at: Timestamp,
@@ -302,17 +320,34 @@ fn render(
     };
     let why = report.lock_reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
     writeln!(out, "{lock}{why}: {}", report.verdict.detail)?;
-    foresight(outcome, set, at, out)
+    if report.verdict.result == "accept" {
+        for reason in &report.lock_reasons {
+            writeln!(out, "  {} {}", styled(WARN, "!"), reason.message)?;
+        }
+    }
+    match &report.breaks {
+        Some(end) => writeln!(
+            out,
+            "as things are it holds until {} ({}): {}",
+            day(end.at),
+            relative(end.at, at),
+            what_ends(end)
+        ),
+        None => Ok(()),
+    }
 }
 
-/// What will break first, and when.
-fn foresight(outcome: &Outcome, set: &AnchorSet, at: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-    let captured = &outcome.captured;
-    let Some(anchor) = captured.verdict.anchor.and_then(|index| set.get(index)) else { return Ok(()) };
-    let leaf = leaf_end(&captured.presented);
-    let (what, end) = match leaf {
-        Some(leaf) if leaf <= anchor.not_after() => ("the server's certificate", leaf),
-        _ => ("the anchor", anchor.not_after()),
-    };
-    writeln!(out, "first to end: {what}, on {} ({})", day(end), relative(end, at))
+/// What will end the connection, by the chain that was presented just now.
+fn breaks(outcome: &Outcome, set: &AnchorSet, request: &Request) -> Option<Break> {
+    let mut chains = Chains::default();
+    let _first = chains.take_in("", &outcome.captured.presented, request.at);
+    chains.get("").and_then(|chain| foresee(chain, set, request).breaks)
+}
+
+fn what_ends(end: &Break) -> String {
+    match &end.cause {
+        Cause::Leaf { .. } => "the server's certificate ends".to_owned(),
+        Cause::Anchor { subject, .. } => format!("the last anchor that verifies it ends, {subject}"),
+        Cause::Intermediate { subject } => format!("an intermediate that it sends ends, {subject}"),
+    }
 }

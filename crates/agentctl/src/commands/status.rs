@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use agent_control::wire::{Health, ServerReport, Severity, StatusReport};
 use agent_runtime::report::{self, Findings, Live};
-use agent_runtime::servers::ServerStatus;
+use agent_runtime::servers::{self, ServerStatus};
 use jiff::Timestamp;
 
 use crate::context::Context;
@@ -28,7 +28,8 @@ fn in_process(context: &Context) -> Result<StatusReport, Error> {
     let (stored, _) = endpoint.load();
     let merged = &endpoint.paths().merged;
     let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);
-    let servers: Vec<ServerStatus> = context.settings.servers.iter().map(ServerStatus::unknown).collect();
+    let policy = trust_core::policy::combine(&once.state.policies);
+    let servers = servers::remembered(&context.settings, &policy, context.clock.now());
     let warnings: Vec<_> = once.warning.iter().chain(&once.outcome.plan.warnings).cloned().collect();
     let mut status = StatusReport::new(report::store(&stored, merged));
     status.sources = report::sources(&once.state, &[], Live::default()).sources;
@@ -147,6 +148,14 @@ fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> i
     writeln!(out, "  {:<9} {}  {lock}{last}", "server", server.url)?;
     if let Some(error) = &server.error {
         writeln!(out, "  {:<9} {error}", "")?;
+    } else {
+        for reason in &server.reasons {
+            writeln!(out, "  {:<9} {}", "", reason.message)?;
+        }
+    }
+    if let Some(at) = &server.breaks_at {
+        let words = format!("as things are it holds until {} ({})", local_of(at), relative_of(at, now));
+        writeln!(out, "  {:<9} {}", "", styled(DIM, words))?;
     }
     Ok(())
 }
