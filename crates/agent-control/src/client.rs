@@ -12,12 +12,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
-    AnchorsReply, NoParams, RegenerateParams, RegenerateReply, SourcesReply, StatusReply, WatchReply,
+    AnchorsReply, DistrustParams, GenerationParams, HistoryReply, NoParams, RegenerateParams,
+    RegenerateReply, RollbackParams, SourcesReply, StatusReply, TrustParams, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
-use crate::server::{Ask, Peer};
+use crate::server::{Ask, Order, Peer, What};
 use crate::socket::connect_now;
-use crate::wire::{AnchorsReport, Event, RegenReport, SourcesReport, StatusReport};
+use crate::wire::{AnchorsReport, Event, HistoryReport, RegenReport, SourcesReport, StatusReport};
 
 mod error;
 
@@ -108,6 +109,50 @@ impl Client {
         let params = RegenerateParams { force: Some(ask.force), dry_run: Some(ask.dry_run) };
         let reply: RegenerateReply =
             self.call("io.agentd.Control.Regenerate", params, self.patience.max(REGENERATE_PATIENCE)).await?;
+        Ok(reply.report)
+    }
+
+    /// The generations of the store.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn history(&mut self) -> Result<HistoryReport, ClientError> {
+        Ok(self.call::<HistoryReply>("io.agentd.Control.History", NoParams {}, self.patience).await?.history)
+    }
+
+    /// The anchors of one generation.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn generation(&mut self, number: u64) -> Result<AnchorsReport, ClientError> {
+        let params = GenerationParams { number };
+        let reply: AnchorsReply = self.call("io.agentd.Control.Generation", params, self.patience).await?;
+        Ok(reply.anchors)
+    }
+
+    /// Carries out an order. It runs to its end even where this future is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn order(&mut self, order: &Order) -> Result<RegenReport, ClientError> {
+        let patience = self.patience.max(REGENERATE_PATIENCE);
+        let dry_run = Some(order.dry_run);
+        let reply: RegenerateReply = match &order.what {
+            What::Distrust { fingerprint, reason } => {
+                let (fingerprint, reason) = (fingerprint.clone(), Some(reason.clone()));
+                let params = DistrustParams { fingerprint, reason, dry_run };
+                self.call("io.agentd.Control.Distrust", params, patience).await?
+            }
+            What::Trust { fingerprint } => {
+                let params = TrustParams { fingerprint: fingerprint.clone(), dry_run };
+                self.call("io.agentd.Control.Trust", params, patience).await?
+            }
+            What::Rollback { generation, pin } => {
+                let pin_seconds = pin.map(|pin| pin.as_secs());
+                let params = RollbackParams { generation: *generation, pin_seconds, dry_run };
+                self.call("io.agentd.Control.Rollback", params, patience).await?
+            }
+        };
         Ok(reply.report)
     }
 

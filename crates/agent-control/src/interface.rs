@@ -7,8 +7,9 @@ use zlink::names::{InterfaceName, TypeName};
 
 use crate::refusal::Refusal;
 use crate::wire::{
-    AnchorReport, AnchorsReport, BundleReport, DaemonReport, Event, Fault, Health, Held, LastRegeneration,
-    Place, Problem, RegenReport, Rejected, ServerReport, Severity, SourceReport, SourcesReport, StatusReport,
+    AnchorReport, AnchorsReport, BanReport, BundleReport, DaemonReport, Event, Fault, GenerationReport,
+    GenerationSource, Health, Held, HistoryReport, LastRegeneration, Place, Problem, RegenReport, Rejected,
+    RetainedReport, RollbackReport, ServerReport, Severity, SourceReport, SourcesReport, StatusReport,
     StoreReport, Warning, WatchingReport,
 };
 
@@ -58,6 +59,41 @@ const METHODS: &[&Method<'static>] = &[
         ],
     ),
     &method(
+        "History",
+        &[],
+        fields::<HistoryReply>(),
+        &[&Comment::new("The generations of the store that are kept, the latest first")],
+    ),
+    &method(
+        "Generation",
+        fields::<GenerationParams>(),
+        fields::<AnchorsReply>(),
+        &[&Comment::new("The anchors of one generation, in its order")],
+    ),
+    &method(
+        "Rollback",
+        fields::<RollbackParams>(),
+        fields::<RegenerateReply>(),
+        &[
+            &Comment::new(
+                "Go back to the anchors of an earlier generation, as a new one; for root and the daemon's",
+            ),
+            &Comment::new("own user, as all that change trust"),
+        ],
+    ),
+    &method(
+        "Distrust",
+        fields::<DistrustParams>(),
+        fields::<RegenerateReply>(),
+        &[&Comment::new("Never let this certificate into the store again")],
+    ),
+    &method(
+        "Trust",
+        fields::<TrustParams>(),
+        fields::<RegenerateReply>(),
+        &[&Comment::new("Take back a Distrust")],
+    ),
+    &method(
         "Watch",
         &[],
         fields::<WatchReply>(),
@@ -91,6 +127,12 @@ const TYPES: &[&CustomType<'static>] = &[
     AnchorReport::CUSTOM_TYPE,
     Place::CUSTOM_TYPE,
     Event::CUSTOM_TYPE,
+    HistoryReport::CUSTOM_TYPE,
+    GenerationReport::CUSTOM_TYPE,
+    GenerationSource::CUSTOM_TYPE,
+    RetainedReport::CUSTOM_TYPE,
+    RollbackReport::CUSTOM_TYPE,
+    BanReport::CUSTOM_TYPE,
 ];
 
 /// Parameters of `Regenerate`. An unknown one is refused: a misspelt `dry_run` must not become a real run.
@@ -99,6 +141,48 @@ const TYPES: &[&CustomType<'static>] = &[
 pub(crate) struct RegenerateParams {
     /// Write even where nothing changed, and even a store without anchors
     pub(crate) force: Option<bool>,
+    /// Only say what would be done
+    pub(crate) dry_run: Option<bool>,
+}
+
+/// Parameters of `Generation`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GenerationParams {
+    /// Its number
+    pub(crate) number: u64,
+}
+
+/// Parameters of `Rollback`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackParams {
+    /// The generation to go back to; without it the one before the present one
+    pub(crate) generation: Option<u64>,
+    /// For so long a change of a source does not end it; without it the next change does
+    pub(crate) pin_seconds: Option<u64>,
+    /// Only say what would be done
+    pub(crate) dry_run: Option<bool>,
+}
+
+/// Parameters of `Distrust`.
+#[derive(Debug, Clone, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DistrustParams {
+    /// SHA-256 of the certificate
+    pub(crate) fingerprint: String,
+    /// Why, for the record
+    pub(crate) reason: Option<String>,
+    /// Only say what would be done
+    pub(crate) dry_run: Option<bool>,
+}
+
+/// Parameters of `Trust`.
+#[derive(Debug, Clone, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrustParams {
+    /// SHA-256 of the certificate
+    pub(crate) fingerprint: String,
     /// Only say what would be done
     pub(crate) dry_run: Option<bool>,
 }
@@ -126,6 +210,11 @@ pub(crate) struct AnchorsReply {
 #[derive(Debug, Serialize, Deserialize, Type)]
 pub(crate) struct RegenerateReply {
     pub(crate) report: RegenReport,
+}
+
+#[derive(Debug, Serialize, Deserialize, Type)]
+pub(crate) struct HistoryReply {
+    pub(crate) history: HistoryReport,
 }
 
 #[derive(Debug, Serialize, Deserialize, Type)]

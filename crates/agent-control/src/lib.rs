@@ -19,5 +19,5 @@ pub mod wire;
 
 pub use client::{Client, ClientError};
 pub use refusal::Refusal;
-pub use server::{Ask, Handler, Limits, Options, Peer, serve};
+pub use server::{Ask, Handler, Limits, Options, Order, Peer, What, serve};
 pub use socket::{Listener, bind};

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::frame::{Frames, encode};
 use crate::refusal::Refusal;
 use crate::socket::Listener;
-use crate::wire::{AnchorsReport, Event, RegenReport, SourcesReport, StatusReport};
+use crate::wire::{AnchorsReport, Event, HistoryReport, RegenReport, SourcesReport, StatusReport};
 
 mod admission;
 mod conversation;
@@ -36,6 +36,12 @@ pub trait Handler {
     /// Looks at the sources now and publishes if they changed. Is called for callers that may, never twice at a time;
     /// `by` is the first of those that share the run. A caller that goes away does not stop it.
     fn regenerate(&self, ask: Ask, by: Peer) -> impl Future<Output = Result<RegenReport, Refusal>>;
+    /// The generations of the store.
+    fn history(&self) -> impl Future<Output = Result<HistoryReport, Refusal>>;
+    /// The anchors of one generation.
+    fn generation(&self, number: u64) -> impl Future<Output = Result<AnchorsReport, Refusal>>;
+    /// Carries out an order. Is called for callers that may, never beside a regeneration that a caller asked for.
+    fn order(&self, order: Order, by: Peer) -> impl Future<Output = Result<RegenReport, Refusal>>;
     /// The events from now on. A watcher that falls behind is told how many it missed.
     fn watch(&self) -> broadcast::Receiver<Event>;
 }
@@ -47,6 +53,39 @@ pub struct Ask {
     pub force: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+}
+
+/// What an operator orders besides a regeneration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// What.
+    pub what: What,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// The orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Never let this certificate into the store again.
+    Distrust {
+        /// Its SHA-256, in any spelling.
+        fingerprint: String,
+        /// Why, for the record.
+        reason: String,
+    },
+    /// Take that back.
+    Trust {
+        /// Its SHA-256, in any spelling.
+        fingerprint: String,
+    },
+    /// Go back to an earlier generation.
+    Rollback {
+        /// Its number; the one before the present one where it is not given.
+        generation: Option<u64>,
+        /// For so long a change of a source does not end it.
+        pin: Option<Duration>,
+    },
 }
 
 /// Who is at the other end, as the kernel says (`SO_PEERCRED`).

@@ -9,9 +9,13 @@
 use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
+mod history;
 mod report;
 mod status;
 
+pub use history::{
+    BanReport, GenerationReport, GenerationSource, HistoryReport, RetainedReport, RollbackReport,
+};
 pub use report::{
     AnchorReport, AnchorsReport, BundleReport, Place, RegenReport, SourceReport, SourcesReport,
 };

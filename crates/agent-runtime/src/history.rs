@@ -137,6 +137,12 @@ impl History {
         Ok(Kept { generation, anchors: anchors.collect() })
     }
 
+    /// The latest that is kept before this one.
+    #[must_use]
+    pub fn before(&self, number: u64) -> Option<u64> {
+        self.numbers().into_iter().rev().find(|kept| *kept < number)
+    }
+
     /// The store as the latest whole generation knew it: what there is to start from where the state is lost.
     #[must_use]
     pub fn recover(&self) -> Option<StoreState> {

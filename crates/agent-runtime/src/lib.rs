@@ -12,6 +12,7 @@ mod journal;
 pub mod lock;
 pub mod look;
 pub mod once;
+pub mod orders;
 pub mod prove;
 pub mod publish;
 pub mod read;

@@ -38,6 +38,8 @@ pub fn regenerate(
     let mut actions = engine.handle(now(), Event::Ask(ask));
     loop {
         let mut next = Vec::new();
+        // Whoever has the answer does not wait for servers.
+        actions.sort_by_key(|action| !matches!(action, Action::Answer { .. }));
         for action in actions {
             match action {
                 Action::Look => {

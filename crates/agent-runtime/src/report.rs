@@ -1,20 +1,25 @@
 //! Reports drawn from the state: the same code for a daemon's answer and for an `agentctl` without one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use agent_control::wire::{
-    AnchorReport, AnchorsReport, BundleReport, Event, Fault, Held, LastRegeneration, Place, RegenReport,
-    Rejected, SourceReport, SourcesReport, StoreReport, Warning,
+    AnchorReport, AnchorsReport, BanReport, BundleReport, Event, Fault, GenerationReport, GenerationSource,
+    Held, HistoryReport, LastRegeneration, Place, RegenReport, Rejected, RetainedReport, RollbackReport,
+    SourceReport, SourcesReport, StoreReport, Warning,
 };
 use jiff::Timestamp;
-use trust_core::Fingerprint;
 use trust_core::bundle::{self, Anchor};
 use trust_core::engine::Outcome;
 use trust_core::facts::Facts;
+use trust_core::guard::{Retained, Why};
+use trust_core::history::{Generation, SourceMark};
 use trust_core::plan::{Settings, StoreState};
 use trust_core::policy;
 use trust_core::source::{Condition, Failure, SourceState};
+use trust_core::{Certificate, Fingerprint};
 
+use crate::history::Kept;
 use crate::watch::WatchReport;
 
 mod foresight;
@@ -45,6 +50,35 @@ pub fn regen(outcome: &Outcome, state: &StoreState, merged: &Path, live: Live<'_
         dry_run: outcome.dry_run,
         forced: outcome.forced,
         held: held(state),
+        retained: state.retained.iter().map(retained_report).collect(),
+        rollback: rollback(state),
+    }
+}
+
+/// The generations of the store.
+#[must_use]
+pub fn history(state: &StoreState, generations: &[Generation]) -> HistoryReport {
+    HistoryReport {
+        current: state.generation,
+        rollback: rollback(state),
+        generations: generations.iter().map(generation_report).collect(),
+    }
+}
+
+/// The anchors of a generation, as they stand today.
+#[must_use]
+pub fn generation(kept: &Kept, now: Timestamp) -> AnchorsReport {
+    let anchor = |(index, certificate): (usize, &Arc<Certificate>)| {
+        let anchor = Anchor {
+            certificate: Arc::clone(certificate),
+            places: Vec::new(),
+            standing: bundle::Standing::Source,
+        };
+        anchor_report(index + 1, &anchor, now)
+    };
+    AnchorsReport {
+        generation: kept.generation.number,
+        anchors: kept.anchors.iter().enumerate().map(anchor).collect(),
     }
 }
 
@@ -65,7 +99,7 @@ pub fn anchors(state: &StoreState, settings: &Settings, now: Timestamp) -> Ancho
 
 /// The store.
 #[must_use]
-pub fn store(state: &StoreState, merged: &Path) -> StoreReport {
+pub fn store(state: &StoreState, settings: &Settings, merged: &Path) -> StoreReport {
     let bundle = bundle_report(state, merged);
     StoreReport {
         path: bundle.path,
@@ -75,6 +109,8 @@ pub fn store(state: &StoreState, merged: &Path) -> StoreReport {
         retained: retained(state),
         held: held(state),
         published_at: state.bundle.as_ref().map(|bundle| bundle.at.to_string()),
+        rollback: rollback(state),
+        distrusted: distrusted(state, settings),
     }
 }
 
@@ -162,6 +198,66 @@ fn retained(state: &StoreState) -> Vec<String> {
     hex(&kept.chain(guarded).collect::<Vec<_>>())
 }
 
+fn distrusted(state: &StoreState, settings: &Settings) -> Vec<BanReport> {
+    let operator = state.bans.iter().map(|ban| BanReport {
+        fingerprint: ban.fingerprint.to_string(),
+        origin: "operator".to_owned(),
+        reason: ban.reason.clone(),
+        at: Some(ban.at.to_string()),
+    });
+    let configured = settings.distrusted.iter().map(|fingerprint| BanReport {
+        fingerprint: fingerprint.to_string(),
+        origin: "configuration".to_owned(),
+        reason: String::new(),
+        at: None,
+    });
+    operator.chain(configured).collect()
+}
+
+fn rollback(state: &StoreState) -> Option<RollbackReport> {
+    let rollback = state.rollback.as_ref()?;
+    Some(RollbackReport {
+        generation: rollback.generation,
+        until: rollback.until.map(|until| until.to_string()),
+    })
+}
+
+fn retained_report(retained: &Retained) -> RetainedReport {
+    RetainedReport {
+        fingerprint: retained.certificate.fingerprint().to_string(),
+        why: retained.why.code().to_owned(),
+        servers: retained.servers.clone(),
+    }
+}
+
+fn generation_report(generation: &Generation) -> GenerationReport {
+    let source = |mark: &SourceMark| GenerationSource {
+        kind: mark.kind.clone(),
+        path: mark.path.display().to_string(),
+        sha256: mark.sha256.map(|sha256| sha256.to_string()),
+        anchors: mark.found.len() as u64,
+        rejects: mark.rejects as u64,
+    };
+    let retained = |(anchor, why): &(Fingerprint, Why)| RetainedReport {
+        fingerprint: anchor.to_string(),
+        why: why.code().to_owned(),
+        servers: Vec::new(),
+    };
+    GenerationReport {
+        number: generation.number,
+        at: generation.at.to_string(),
+        by: generation.by.clone(),
+        why: generation.causes.clone(),
+        sha256: generation.sha256.to_string(),
+        anchors: generation.anchors as u64,
+        sources: generation.sources.iter().map(source).collect(),
+        added: hex(&generation.added),
+        removed: hex(&generation.removed),
+        retained: generation.retained.iter().map(retained).collect(),
+        rollback_to: generation.rollback_to,
+    }
+}
+
 fn held(state: &StoreState) -> Option<Held> {
     let held = state.held.as_ref()?;
     Some(Held { reason: held.reason.clone(), detail: held.detail.clone() })
@@ -225,5 +321,6 @@ fn anchor_report(index: usize, anchor: &Anchor, now: Timestamp) -> AnchorReport 
         status: certificate.validity_at(now).code().to_owned(),
         kind: if may_issue { "ca" } else { "exact" }.to_owned(),
         sources: anchor.places.iter().map(place).collect(),
+        standing: anchor.standing.code().to_owned(),
     }
 }

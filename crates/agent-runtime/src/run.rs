@@ -17,6 +17,7 @@ use trust_core::source::Failure;
 
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Job};
+use crate::history::History;
 use crate::lock::Lock;
 use crate::look::Look;
 use crate::prove::Inquiry;
@@ -66,6 +67,8 @@ pub struct View {
     pub settings: Settings,
     /// The bundle's path.
     pub merged: PathBuf,
+    /// The generations of the store.
+    pub history: History,
 }
 
 impl View {
@@ -333,6 +336,7 @@ impl Runner {
             servers: self.servers.statuses(),
             settings: self.engine.settings().clone(),
             merged: self.endpoint.paths().merged.clone(),
+            history: self.endpoint.history().clone(),
         }
     }
 }

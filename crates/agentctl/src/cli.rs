@@ -97,6 +97,80 @@ pub enum Command {
   agentctl verify --anchors ca.pem --chain presented.pem --host mgmt.example --at 2027-03-01T00:00:00Z
   agentctl verify --batch < cases.jsonl > verdicts.jsonl")]
     Verify(Verify),
+    /// Show the generations of the store: when, by whom, why, and what changed
+    #[command(after_help = "Examples:
+  agentctl history
+  agentctl history --limit 5
+  agentctl history --json | jq '.generations[0].added'")]
+    History {
+        /// Show so many, the latest first
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Show what differs between two lists of anchors
+    #[command(after_help = crate::commands::diff::HELP)]
+    Diff {
+        /// The older one; the store in force if it is not given
+        #[arg(value_name = "A")]
+        from: Option<String>,
+        /// The newer one; what the sources say now if A is not given either, else the store in force
+        #[arg(value_name = "B")]
+        to: Option<String>,
+        /// Exit with 10 where they differ
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Go back to the anchors of an earlier generation, as a new generation
+    #[command(
+        after_help = "The store stays as it was then until a source changes; with --pin it stays for that long \
+whatever the sources say.\nAnchors that come new to a source are added all the same, a distrusted one does not come \
+back, and what a server needs\nis retained. `agentctl regen --force` ends it.
+
+Examples:
+  agentctl rollback              # to the generation before this one
+  agentctl rollback 41 --pin 24h
+  agentctl rollback 41 --dry-run"
+    )]
+    Rollback {
+        /// The generation; the one before the present one if it is not given
+        #[arg(value_name = "GEN")]
+        generation: Option<String>,
+        /// For so long no change of a source undoes it, as in 12h or 7d
+        #[arg(long, value_name = "DURATION", value_parser = crate::commands::order::duration)]
+        pin: Option<std::time::Duration>,
+        /// Say what would change and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Never let a certificate into the store again, whatever a source says; without one, list those
+    #[command(after_help = "It takes effect at once, and even where a server needs the anchor.
+
+Examples:
+  agentctl distrust 3                      # the third of `agentctl anchors list`
+  agentctl distrust 3f9a02c1 --reason \"key stolen\"
+  agentctl distrust                        # what is distrusted")]
+    Distrust {
+        /// SHA-256 of the certificate; of an anchor of the store also its number or the beginning of its SHA-256
+        #[arg(value_name = "FINGERPRINT")]
+        anchor: Option<String>,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+        /// Say what would change and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take a `distrust` back
+    #[command(after_help = "Example:
+  agentctl trust 3f9a02c1")]
+    Trust {
+        /// SHA-256 of the certificate, or the beginning of it
+        #[arg(value_name = "FINGERPRINT")]
+        anchor: String,
+        /// Say what would change and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Follow what happens, until interrupted
     #[command(after_help = "Examples:
   agentctl watch

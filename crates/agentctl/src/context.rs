@@ -123,16 +123,27 @@ impl Context {
         })
     }
 
-    /// What a regeneration would do now; writes nothing and needs no lock.
+    /// What a regeneration would do now; writes nothing and needs no lock. An operator's wish waits for the servers where
+    /// the guard has a question.
     ///
     /// # Errors
     /// Exit code 4 where the state may not be read.
-    pub(crate) fn dry_run(&self, force: bool) -> Result<Once, Error> {
+    pub(crate) fn dry_run(&self, force: bool, by: Trigger) -> Result<Once, Error> {
+        let endpoint = self.readable()?;
+        let ask = Ask { by, ..Self::ask(force, true) };
+        Ok(once::regenerate(&endpoint, &self.settings, &*self.clock, ask))
+    }
+
+    /// The endpoint, whose state this user may read.
+    ///
+    /// # Errors
+    /// Exit code 4 where it may not.
+    pub(crate) fn readable(&self) -> Result<Endpoint, Error> {
         let endpoint = self.endpoint();
         endpoint.may_read_state().map_err(|error| {
             of_io(&error, &format!("cannot read {}: {error}", endpoint.paths().state.display()))
         })?;
-        Ok(once::regenerate(&endpoint, &self.settings, &*self.clock, Self::ask(force, true)))
+        Ok(endpoint)
     }
 
     /// Somebody's wish, as this process's user.
@@ -140,6 +151,18 @@ impl Context {
     pub(crate) fn ask(force: bool, dry_run: bool) -> Ask {
         let uid = rustix::process::getuid().as_raw();
         Ask { id: 0, force, dry_run, by: Trigger::Operator { uid }, order: None }
+    }
+}
+
+/// The exit code for a failure's code.
+#[must_use]
+pub(crate) fn of_code(code: &str) -> Exit {
+    match code {
+        "denied" => Exit::Permission,
+        "invalid" => Exit::Usage,
+        "not-found" => Exit::NotFound,
+        "conflict" | "store-locked" => Exit::Conflict,
+        _ => Exit::Failed,
     }
 }
 
@@ -162,7 +185,7 @@ pub(crate) fn client_error(error: &ClientError) -> Error {
         ClientError::Refused(refusal) => match refusal {
             Refusal::PermissionDenied { .. } => Exit::Permission,
             Refusal::Conflict { .. } => Exit::Conflict,
-            Refusal::Failed { .. } => Exit::Failed,
+            Refusal::Failed { code, .. } => of_code(code),
             Refusal::Busy { .. } => Exit::Unreachable,
         },
         _ => Exit::Unreachable,

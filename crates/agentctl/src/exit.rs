@@ -23,6 +23,8 @@ pub enum Exit {
     Conflict = 7,
     /// Degraded (`status --check`).
     Degraded = 8,
+    /// Differences were found (`diff --exit-code`).
+    Differences = 10,
 }
 
 impl Exit {
@@ -39,6 +41,7 @@ impl Exit {
             Self::Refused => "trust-refused",
             Self::Conflict => "conflict",
             Self::Degraded => "degraded",
+            Self::Differences => "differences",
         }
     }
 }
@@ -60,4 +63,5 @@ Exit status:
   5  not found
   6  trust refused: no anchor verifies, or a fingerprint differs
   7  conflict: another process holds the store's lock
-  8  degraded (status --check)";
+  8  degraded (status --check)
+  10 differences (diff --exit-code)";

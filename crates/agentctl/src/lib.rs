@@ -58,6 +58,18 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Connect(connect) => commands::connect::run(&context, connect),
         Command::Fetch(fetch) => commands::fetch::run(&context, fetch),
         Command::Enroll(enroll) => commands::enroll::run(&context, &cli.global, enroll),
+        Command::History { limit } => commands::history::run(&context, *limit),
+        Command::Diff { from, to, exit_code } => {
+            commands::diff::run(&context, from.as_deref(), to.as_deref(), *exit_code)
+        }
+        Command::Rollback { generation, pin, dry_run } => {
+            commands::order::rollback(&context, generation.as_deref(), *pin, *dry_run)
+        }
+        Command::Distrust { anchor: Some(anchor), reason, dry_run } => {
+            commands::order::distrust(&context, anchor, reason, *dry_run)
+        }
+        Command::Distrust { anchor: None, .. } => commands::order::list_distrusted(&context),
+        Command::Trust { anchor, dry_run } => commands::order::trust(&context, anchor, *dry_run),
         Command::Watch => commands::watch::run(&context),
         Command::Completions { .. } | Command::Man { .. } | Command::Lint { .. } | Command::Verify(_) => {
             Ok(Exit::Done)

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_control::wire::{
-    AnchorsReport, DaemonReport, Event, Problem, RegenReport, SourcesReport, StatusReport, WatchingReport,
+    AnchorsReport, DaemonReport, Event, HistoryReport, Problem, RegenReport, SourcesReport, StatusReport,
+    WatchingReport,
 };
-use agent_control::{Ask, Handler, Peer, Refusal};
+use agent_control::{Ask, Handler, Order, Peer, Refusal, What};
 use agent_runtime::clock::Clock;
+use agent_runtime::orders::{self, OrderError, Wanted};
 use agent_runtime::report::{self, Findings, Live};
 use agent_runtime::run::{Command, View};
 use jiff::Timestamp;
@@ -76,7 +78,7 @@ impl Handler for Answers {
     async fn status(&self) -> Result<StatusReport, Refusal> {
         let view = self.view().await?;
         let live = live(&view);
-        let mut status = StatusReport::new(report::store(&view.state, &view.merged));
+        let mut status = StatusReport::new(report::store(&view.state, &view.settings, &view.merged));
         status.sources = report::sources(&view.state, &view.warnings, live).sources;
         status.servers = view.servers.iter().map(agent_runtime::servers::ServerStatus::report).collect();
         status.daemon = Some(self.daemon(&view));
@@ -97,14 +99,50 @@ impl Handler for Answers {
     }
 
     async fn regenerate(&self, ask: Ask, by: Peer) -> Result<RegenReport, Refusal> {
+        self.carry_out(ask.force, ask.dry_run, by, None).await
+    }
+
+    async fn history(&self) -> Result<HistoryReport, Refusal> {
+        let view = self.view().await?;
+        let history = view.history.clone();
+        let generations = beside(move || history.list()).await?;
+        Ok(report::history(&view.state, &generations))
+    }
+
+    async fn generation(&self, number: u64) -> Result<AnchorsReport, Refusal> {
+        let history = self.view().await?.history;
+        let kept = beside(move || history.get(number)).await?;
+        let kept = kept.map_err(|error| unordered(&OrderError::History(error)))?;
+        Ok(report::generation(&kept, self.clock.now()))
+    }
+
+    async fn order(&self, order: Order, by: Peer) -> Result<RegenReport, Refusal> {
+        let view = self.view().await?;
+        let now = self.clock.now();
+        let who = Trigger::Operator { uid: by.uid }.code();
+        let wanted = wanted(order.what);
+        let resolved =
+            beside(move || orders::resolve(&wanted, &view.history, &view.state, &view.settings, &who, now));
+        let resolved = resolved.await?.map_err(|error| unordered(&error))?;
+        self.carry_out(false, order.dry_run, by, Some(resolved)).await
+    }
+
+    fn watch(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+}
+
+impl Answers {
+    async fn carry_out(
+        &self,
+        force: bool,
+        dry_run: bool,
+        by: Peer,
+        order: Option<trust_core::engine::Order>,
+    ) -> Result<RegenReport, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Regenerate {
-            force: ask.force,
-            dry_run: ask.dry_run,
-            by: Trigger::Operator { uid: by.uid },
-            order: None,
-            reply: Some(reply),
-        };
+        let by = Trigger::Operator { uid: by.uid };
+        let command = Command::Regenerate { force, dry_run, by, order, reply: Some(reply) };
         self.commands.send(command).await.map_err(|_| stopping())?;
         let outcome = answer.await.map_err(|_| stopping())?;
         if let Some(failure) = &outcome.failure
@@ -116,12 +154,6 @@ impl Handler for Answers {
         Ok(report::regen(&outcome, &outcome.plan.next, &view.merged, live(&view)))
     }
 
-    fn watch(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-}
-
-impl Answers {
     fn daemon(&self, view: &View) -> DaemonReport {
         DaemonReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,6 +169,23 @@ impl Answers {
             },
         }
     }
+}
+
+/// Runs what blocks on files beside the loop.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| stopping())
+}
+
+fn wanted(what: What) -> Wanted {
+    match what {
+        What::Distrust { fingerprint, reason } => Wanted::Distrust { fingerprint, reason },
+        What::Trust { fingerprint } => Wanted::Trust { fingerprint },
+        What::Rollback { generation, pin } => Wanted::Rollback { generation, pin },
+    }
+}
+
+fn unordered(error: &OrderError) -> Refusal {
+    Refusal::failed(error.code(), error.to_string(), error.remedy())
 }
 
 fn live(view: &View) -> Live<'_> {

@@ -11,10 +11,11 @@ use tokio::time::timeout;
 use tracing::debug;
 use zlink::varlink_service::{self, Info};
 
-use super::{Ask, Handler, Peer, Shared};
+use super::{Ask, Handler, Order, Peer, Shared, What};
 use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
-    self, AnchorsReply, NoParams, RegenerateParams, RegenerateReply, SourcesReply, StatusReply, WatchReply,
+    self, AnchorsReply, DistrustParams, GenerationParams, HistoryReply, NoParams, RegenerateParams,
+    RegenerateReply, RollbackParams, SourcesReply, StatusReply, TrustParams, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
 
@@ -136,6 +137,11 @@ impl<H: Handler + 'static> Conversation<H> {
             "io.agentd.Control.Sources" => self.reply(frames, quiet, self.sources(request).await).await,
             "io.agentd.Control.Anchors" => self.reply(frames, quiet, self.anchors(request).await).await,
             "io.agentd.Control.Regenerate" => self.reply(frames, quiet, self.regenerate(request).await).await,
+            "io.agentd.Control.History" => self.reply(frames, quiet, self.history(request).await).await,
+            "io.agentd.Control.Generation" => self.reply(frames, quiet, self.generation(request).await).await,
+            "io.agentd.Control.Rollback" => self.reply(frames, quiet, self.rollback(request).await).await,
+            "io.agentd.Control.Distrust" => self.reply(frames, quiet, self.distrust(request).await).await,
+            "io.agentd.Control.Trust" => self.reply(frames, quiet, self.trust(request).await).await,
             "io.agentd.Control.Watch" => {
                 self.reply(frames, quiet, Err::<(), _>(Standard::ExpectedMore.into())).await
             }
@@ -164,13 +170,51 @@ impl<H: Handler + 'static> Conversation<H> {
 
     async fn regenerate(&self, request: &Request) -> Result<RegenerateReply, Denied> {
         let params: RegenerateParams = parameters(request)?;
-        if !self.may_change {
-            let needs = "root or the user that agentd runs as".to_owned();
-            return Err(Refusal::PermissionDenied { needs }.into());
-        }
+        self.must_be_privileged()?;
         let ask = Ask { force: params.force.unwrap_or(false), dry_run: params.dry_run.unwrap_or(false) };
         let (turnstile, handler) = (&self.shared.turnstile, &self.shared.handler);
         Ok(RegenerateReply { report: turnstile.regenerate(handler, ask, self.peer).await? })
+    }
+
+    async fn history(&self, request: &Request) -> Result<HistoryReply, Denied> {
+        nothing(request)?;
+        Ok(HistoryReply { history: self.shared.handler.history().await? })
+    }
+
+    async fn generation(&self, request: &Request) -> Result<AnchorsReply, Denied> {
+        let GenerationParams { number } = parameters(request)?;
+        Ok(AnchorsReply { anchors: self.shared.handler.generation(number).await? })
+    }
+
+    async fn rollback(&self, request: &Request) -> Result<RegenerateReply, Denied> {
+        let params: RollbackParams = parameters(request)?;
+        let pin = params.pin_seconds.map(Duration::from_secs);
+        self.order(What::Rollback { generation: params.generation, pin }, params.dry_run).await
+    }
+
+    async fn distrust(&self, request: &Request) -> Result<RegenerateReply, Denied> {
+        let DistrustParams { fingerprint, reason, dry_run } = parameters(request)?;
+        self.order(What::Distrust { fingerprint, reason: reason.unwrap_or_default() }, dry_run).await
+    }
+
+    async fn trust(&self, request: &Request) -> Result<RegenerateReply, Denied> {
+        let TrustParams { fingerprint, dry_run } = parameters(request)?;
+        self.order(What::Trust { fingerprint }, dry_run).await
+    }
+
+    async fn order(&self, what: What, dry_run: Option<bool>) -> Result<RegenerateReply, Denied> {
+        self.must_be_privileged()?;
+        let order = Order { what, dry_run: dry_run.unwrap_or(false) };
+        let (turnstile, handler) = (&self.shared.turnstile, &self.shared.handler);
+        Ok(RegenerateReply { report: turnstile.order(handler, order, self.peer).await? })
+    }
+
+    fn must_be_privileged(&self) -> Result<(), Denied> {
+        if self.may_change {
+            return Ok(());
+        }
+        let needs = "root or the user that agentd runs as".to_owned();
+        Err(Refusal::PermissionDenied { needs }.into())
     }
 
     fn info(&self, request: &Request) -> Result<Info<'static>, Denied> {

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, broadcast};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Ask, Handler, Limits, Peer};
+use super::{Ask, Handler, Limits, Order, Peer};
 use crate::refusal::Refusal;
 use crate::wire::RegenReport;
 
@@ -52,6 +52,13 @@ impl Turnstile {
                 "look again once it runs: agentctl status",
             ))
         })
+    }
+
+    /// Carries out an order when it is its turn. What was begun goes on where this future is dropped.
+    pub(super) async fn order<H: Handler>(&self, handler: &Rc<H>, order: Order, by: Peer) -> Answer {
+        let _turn = self.turn.lock().await;
+        self.pace().await;
+        handler.order(order, by).await
     }
 
     fn join(&self, ask: Ask) -> Option<broadcast::Receiver<Answer>> {

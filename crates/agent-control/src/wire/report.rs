@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
-use super::{Fault, Held, Rejected, Warning};
+use super::{Fault, Held, Rejected, RetainedReport, RollbackReport, Warning};
 
 /// What `agentctl regen` did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
@@ -28,6 +28,10 @@ pub struct RegenReport {
     pub forced: bool,
     /// Set where the store was kept as it was against the sources.
     pub held: Option<Held>,
+    /// Anchors that stay though no source holds them.
+    pub retained: Vec<RetainedReport>,
+    /// The rollback in force.
+    pub rollback: Option<RollbackReport>,
 }
 
 /// The bundle that consumers read.
@@ -107,8 +111,10 @@ pub struct AnchorReport {
     pub status: String,
     /// Code of what it can do: `ca` verifies what it issued, `exact` only itself.
     pub kind: String,
-    /// Every place it comes from, the first first.
+    /// Every place it comes from, the first first; none where no source holds it.
     pub sources: Vec<Place>,
+    /// Code of why it is in the store: `source`, `retained` or `restored`.
+    pub standing: String,
 }
 
 /// Where an anchor was found.

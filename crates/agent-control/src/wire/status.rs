@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
-use super::{Held, SCHEMA, SourceReport, Warning};
+use super::{BanReport, Held, RollbackReport, SCHEMA, SourceReport, Warning};
 
 /// `agentctl status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
@@ -109,6 +109,10 @@ pub struct StoreReport {
     pub held: Option<Held>,
     /// When it was published; null before the first publication.
     pub published_at: Option<String>,
+    /// The rollback in force.
+    pub rollback: Option<RollbackReport>,
+    /// Certificates that may never be in it.
+    pub distrusted: Vec<BanReport>,
 }
 
 /// A configured server as it was last reached.

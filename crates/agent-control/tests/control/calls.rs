@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_control::{Ask, ClientError, Refusal};
+use agent_control::{Ask, ClientError, Order, Refusal, What};
 use tokio::task::{spawn_local, yield_now};
 
 use crate::support::{Daemon, MOMENT, anchor, regen, run, store};
@@ -25,6 +25,34 @@ fn every_method_answers_what_the_daemon_says() {
             assert_eq!(by.pid, Some(std::process::id().cast_signed()));
         }
         assert_eq!(client.server().uid, rustix::process::geteuid().as_raw());
+        assert_eq!(client.history().await.unwrap().current, daemon.fake.runs.get());
+        assert_eq!(client.generation(7).await.unwrap().generation, 7);
+    });
+}
+
+fn orders() -> Vec<Order> {
+    let fingerprint = || "ab".repeat(32);
+    let hour = Some(Duration::from_secs(3600));
+    vec![
+        Order {
+            what: What::Distrust { fingerprint: fingerprint(), reason: "stolen".into() },
+            dry_run: false,
+        },
+        Order { what: What::Trust { fingerprint: fingerprint() }, dry_run: true },
+        Order { what: What::Rollback { generation: None, pin: None }, dry_run: false },
+        Order { what: What::Rollback { generation: Some(3), pin: hour }, dry_run: true },
+    ]
+}
+
+#[test]
+fn orders_arrive_as_they_were_given() {
+    run(async {
+        let daemon = Daemon::start(|_| {});
+        let mut client = daemon.client().await;
+        for order in orders() {
+            assert_eq!(client.order(&order).await.unwrap().dry_run, order.dry_run);
+        }
+        assert_eq!(*daemon.fake.orders.borrow(), orders());
     });
 }
 
@@ -53,7 +81,12 @@ fn others_may_look_and_not_regenerate() {
             let error = client.regenerate(ask).await.unwrap_err();
             assert!(matches!(error, ClientError::Refused(Refusal::PermissionDenied { .. })), "{error:?}");
         }
+        for order in orders() {
+            let error = client.order(&order).await.unwrap_err();
+            assert!(matches!(error, ClientError::Refused(Refusal::PermissionDenied { .. })), "{error:?}");
+        }
         assert!(daemon.fake.asked.borrow().is_empty());
+        assert!(daemon.fake.orders.borrow().is_empty());
         // And the connection is still good.
         assert!(client.status().await.is_ok());
         assert!(client.watch().await.is_ok());

@@ -204,7 +204,21 @@ fn the_description_is_whole() {
     let description = interface::text(interface::DESCRIPTION);
     let parsed = Interface::try_from(description.as_str()).unwrap();
     let methods: Vec<_> = parsed.methods().map(|method| method.name().to_string()).collect();
-    assert_eq!(methods, ["Status", "Sources", "Anchors", "Regenerate", "Watch"]);
+    assert_eq!(
+        methods,
+        [
+            "Status",
+            "Sources",
+            "Anchors",
+            "Regenerate",
+            "History",
+            "Generation",
+            "Rollback",
+            "Distrust",
+            "Trust",
+            "Watch"
+        ]
+    );
     assert!(parsed.methods().all(|method| method.outputs().count() > 0));
     // Whoever reads it finds what each field means, and older parsers find no comment inside parentheses.
     assert!(description.contains("\n#   dry_run: Only say what would be done\n"), "{description}");

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agent_control::wire::{
-    AnchorReport, AnchorsReport, BundleReport, Event, Place, RegenReport, SourcesReport, StatusReport,
-    StoreReport,
+    AnchorReport, AnchorsReport, BundleReport, Event, HistoryReport, Place, RegenReport, SourcesReport,
+    StatusReport, StoreReport,
 };
-use agent_control::{Ask, Client, Handler, Options, Peer, Refusal, bind, serve};
+use agent_control::{Ask, Client, Handler, Options, Order, Peer, Refusal, bind, serve};
 use serde_json::Value;
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_blocking, spawn_local};
@@ -34,6 +34,7 @@ pub(crate) struct Fake(Rc<State>);
 pub(crate) struct State {
     pub(crate) runs: Cell<u64>,
     pub(crate) asked: RefCell<Vec<(Ask, Peer)>>,
+    pub(crate) orders: RefCell<Vec<Order>>,
     pub(crate) anchors: Cell<usize>,
     /// What a run waits for; full at first.
     pub(crate) gate: Semaphore,
@@ -53,6 +54,7 @@ impl Fake {
         Self(Rc::new(State {
             runs: Cell::new(0),
             asked: RefCell::default(),
+            orders: RefCell::default(),
             anchors: Cell::new(1),
             gate: Semaphore::new(1000),
             refusal: RefCell::new(None),
@@ -89,6 +91,20 @@ impl Handler for Fake {
         // Nobody may be watching.
         drop(self.events.send(event(self.runs.get())));
         Ok(regen(self.runs.get(), ask))
+    }
+
+    async fn history(&self) -> Result<HistoryReport, Refusal> {
+        Ok(HistoryReport { current: self.runs.get(), rollback: None, generations: Vec::new() })
+    }
+
+    async fn generation(&self, number: u64) -> Result<AnchorsReport, Refusal> {
+        Ok(AnchorsReport { generation: number, anchors: vec![anchor(1)] })
+    }
+
+    async fn order(&self, order: Order, _by: Peer) -> Result<RegenReport, Refusal> {
+        let dry_run = order.dry_run;
+        self.orders.borrow_mut().push(order);
+        Ok(regen(self.runs.get(), Ask { force: false, dry_run }))
     }
 
     fn watch(&self) -> broadcast::Receiver<Event> {
@@ -183,6 +199,8 @@ pub(crate) fn store(generation: u64) -> StoreReport {
         retained: Vec::new(),
         held: None,
         published_at: None,
+        rollback: None,
+        distrusted: Vec::new(),
     }
 }
 
@@ -198,6 +216,8 @@ pub(crate) fn regen(generation: u64, ask: Ask) -> RegenReport {
         dry_run: ask.dry_run,
         forced: ask.force,
         held: None,
+        retained: Vec::new(),
+        rollback: None,
     }
 }
 
@@ -212,6 +232,7 @@ pub(crate) fn anchor(index: usize) -> AnchorReport {
         status: "valid".to_owned(),
         kind: "ca".to_owned(),
         sources: vec![Place { kind: "bootstrap".to_owned(), path: "/cainfo.pem".to_owned(), line: 1 }],
+        standing: "source".to_owned(),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use agent_control::Ask;
 use agent_control::wire::{
-    AnchorsReport, DaemonReport, Fault, Health, Held, LastRegeneration, Problem, RegenReport, Rejected,
+    AnchorsReport, BanReport, DaemonReport, Fault, GenerationReport, GenerationSource, Health, Held,
+    HistoryReport, LastRegeneration, Problem, RegenReport, Rejected, RetainedReport, RollbackReport,
     ServerReport, Severity, SourceReport, SourcesReport, StatusReport, Warning, WatchingReport,
 };
 use serde_json::{Value, json};
@@ -102,6 +103,36 @@ fn report() -> RegenReport {
     RegenReport { sources: vec![source()], warnings, held: Some(held()), ..regen(1, Ask::default()) }
 }
 
+fn history() -> HistoryReport {
+    let source = GenerationSource {
+        kind: "site".to_owned(),
+        path: "/s.pem".to_owned(),
+        sha256: None,
+        anchors: 1,
+        rejects: 0,
+    };
+    let retained = RetainedReport {
+        fingerprint: "cd".repeat(32),
+        why: "needed".to_owned(),
+        servers: vec!["ns1.example:443".to_owned()],
+    };
+    let generation = GenerationReport {
+        number: 4,
+        at: "2026-01-01T00:00:00Z".to_owned(),
+        by: "watch".to_owned(),
+        why: vec!["site /s.pem changed".to_owned()],
+        sha256: "ef".repeat(32),
+        anchors: 2,
+        sources: vec![source],
+        added: vec!["ab".repeat(32)],
+        removed: Vec::new(),
+        retained: vec![retained],
+        rollback_to: Some(2),
+    };
+    let rollback = RollbackReport { generation: 2, until: Some("2026-01-02T00:00:00Z".to_owned()) };
+    HistoryReport { current: 4, rollback: Some(rollback), generations: vec![generation] }
+}
+
 /// One of each object type.
 pub(crate) fn samples() -> Vec<(&'static str, Value)> {
     let report = report();
@@ -125,6 +156,20 @@ pub(crate) fn samples() -> Vec<(&'static str, Value)> {
         ("Problem", json!(problem())),
         ("LastRegeneration", json!(last())),
         ("Event", json!(event(1))),
+        ("HistoryReport", json!(history())),
+        ("GenerationReport", json!(history().generations[0])),
+        ("GenerationSource", json!(history().generations[0].sources[0])),
+        ("RetainedReport", json!(history().generations[0].retained[0])),
+        ("RollbackReport", json!(history().rollback)),
+        (
+            "BanReport",
+            json!(BanReport {
+                fingerprint: "ab".repeat(32),
+                origin: "operator".to_owned(),
+                reason: "stolen".to_owned(),
+                at: None,
+            }),
+        ),
     ]
 }
 
@@ -148,6 +193,8 @@ fn a_regeneration_has_the_promised_shape() {
             "dry_run": false,
             "forced": false,
             "held": {"reason": "no-anchors", "detail": "kept"},
+            "retained": [],
+            "rollback": null,
         })
     );
 }
@@ -170,7 +217,7 @@ fn a_status_has_the_promised_shape() {
             },
             "store": {
                 "path": "/store.pem", "generation": 3, "sha256": null, "anchors": 0, "retained": [], "held": null,
-                "published_at": null,
+                "published_at": null, "rollback": null, "distrusted": [],
             },
             "sources": [],
             "servers": [{

@@ -17,7 +17,7 @@ use crate::words::{count, day, relative};
 
 /// Lists the anchors, or shows one.
 pub(crate) fn run(context: &Context, command: &Anchors) -> Result<Exit, Error> {
-    let report = context.either(async |client| client.anchors().await, in_process)?;
+    let report = get(context)?;
     let now = context.clock.now();
     match command {
         Anchors::List => context.out.data(&report, |report, out| render_list(report, now, out))?,
@@ -30,11 +30,16 @@ pub(crate) fn run(context: &Context, command: &Anchors) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
+/// The anchors of the store, from the daemon or from the state.
+///
+/// # Errors
+/// Where the daemon does not answer, or the state may not be read.
+pub(super) fn get(context: &Context) -> Result<AnchorsReport, Error> {
+    context.either(async |client| client.anchors().await, in_process)
+}
+
 fn in_process(context: &Context) -> Result<AnchorsReport, Error> {
-    let endpoint = context.endpoint();
-    endpoint.may_read_state().map_err(|error| {
-        crate::context::of_io(&error, &format!("cannot read {}: {error}", endpoint.paths().state.display()))
-    })?;
+    let endpoint = context.readable()?;
     let (state, _) = endpoint.load();
     let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);
     Ok(report::anchors(&state, &settings, context.clock.now()))
@@ -50,7 +55,10 @@ struct Detailed {
 }
 
 /// The anchor by its number, or by the beginning of its fingerprint.
-fn find<'a>(report: &'a AnchorsReport, wanted: &str) -> Result<&'a AnchorReport, Error> {
+///
+/// # Errors
+/// Exit code 5 where there is none, 2 where there are several.
+pub(super) fn find<'a>(report: &'a AnchorsReport, wanted: &str) -> Result<&'a AnchorReport, Error> {
     let by_number =
         wanted.parse::<u64>().ok().and_then(|n| report.anchors.iter().find(|anchor| anchor.number == n));
     if let Some(anchor) = by_number {
@@ -116,6 +124,9 @@ fn render_list(report: &AnchorsReport, now: Timestamp, out: &mut dyn Write) -> i
             expiry(anchor, now),
             anchor.subject,
         )?;
+        if anchor.sources.is_empty() {
+            writeln!(out, "      {}", styled(WARN, standing_words(&anchor.standing)))?;
+        }
         for place in &anchor.sources {
             writeln!(
                 out,
@@ -125,6 +136,14 @@ fn render_list(report: &AnchorsReport, now: Timestamp, out: &mut dyn Write) -> i
         }
     }
     writeln!(out, "{}, in the order of trial", count(report.anchors.len() as u64, "anchor"))
+}
+
+/// Why an anchor is in the store that no source holds.
+fn standing_words(standing: &str) -> &'static str {
+    match standing {
+        "restored" => "no source holds it: restored by a rollback",
+        _ => "no source holds it: retained for a server",
+    }
 }
 
 fn expiry(anchor: &AnchorReport, now: Timestamp) -> String {
@@ -163,6 +182,9 @@ fn render_one(detailed: &Detailed, now: Timestamp, out: &mut dyn Write) -> io::R
     }
     for place in &anchor.sources {
         writeln!(out, "  comes from   {} {} line {}", place.kind, place.path, place.line)?;
+    }
+    if anchor.sources.is_empty() {
+        writeln!(out, "  comes from   {}", styled(WARN, standing_words(&anchor.standing)))?;
     }
     Ok(())
 }

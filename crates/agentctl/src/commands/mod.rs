@@ -3,9 +3,12 @@
 pub(crate) mod anchors;
 pub(crate) mod completions;
 pub(crate) mod connect;
+pub(crate) mod diff;
 pub(crate) mod enroll;
 pub(crate) mod fetch;
+pub(crate) mod history;
 pub(crate) mod lint;
+pub(crate) mod order;
 pub(crate) mod regen;
 pub(crate) mod sources;
 pub(crate) mod status;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use agent_control::Ask;
-use agent_control::wire::RegenReport;
+use agent_control::wire::{RegenReport, RetainedReport};
 use agent_runtime::report::{self, Live};
 
 use super::sources::write_rejects;
@@ -32,32 +32,28 @@ pub(super) fn regenerate(context: &Context, force: bool, dry_run: bool) -> Resul
 }
 
 fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
-    let endpoint = context.endpoint();
-    let once = if dry_run {
-        context.dry_run(force)?
-    } else {
-        let _lock = Context::lock(&endpoint)?;
-        agent_runtime::once::regenerate(
-            &endpoint,
-            &context.settings,
-            &*context.clock,
-            Context::ask(force, false),
-        )
-    };
+    carry_out(context, Context::ask(force, dry_run))
+}
+
+/// Carries out a wish in this process, under the lock unless it is a dry run.
+///
+/// # Errors
+/// Where it fails; the old store stands then.
+pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Result<RegenReport, Error> {
+    let endpoint = if ask.dry_run { context.readable()? } else { context.endpoint() };
+    let _lock = if ask.dry_run { None } else { Some(Context::lock(&endpoint)?) };
+    let once = agent_runtime::once::regenerate(&endpoint, &context.settings, &*context.clock, ask);
     if let Some(warning) = &once.warning {
         context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
     }
     if let Some(failure) = &once.outcome.failure {
-        let exit = match failure.code.as_str() {
-            "denied" => Exit::Permission,
-            _ => Exit::Failed,
-        };
+        let exit = crate::context::of_code(&failure.code);
         return Err(Error::new(exit, &failure.message).hint(&failure.remedy));
     }
     Ok(report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default()))
 }
 
-fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "✓"),
@@ -85,6 +81,9 @@ fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
     for fingerprint in &report.removed {
         writeln!(out, "{} {fingerprint}", styled(BAD, "-"))?;
     }
+    for retained in &report.retained {
+        writeln!(out, "{} {} stays: {}", styled(WARN, "!"), retained.fingerprint, stays_words(retained))?;
+    }
     let store = format!("generation {}, {}", report.generation, count(report.bundle.anchors, "anchor"));
     match (&report.held, report.changed, report.dry_run) {
         (Some(held), ..) => writeln!(out, "{} held: {}", styled(BAD, "✗"), held.detail),
@@ -94,6 +93,17 @@ fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
             writeln!(out, "{} no source holds an anchor: there is no store yet", styled(WARN, "!"))
         }
         (None, false, _) => writeln!(out, "= {store}: nothing changed, nothing written"),
+    }
+}
+
+/// Why an anchor stays that no source holds.
+fn stays_words(retained: &RetainedReport) -> String {
+    let servers = retained.servers.join(", ");
+    match retained.why.as_str() {
+        "needed" => format!("no source holds it, and {servers} is verified by no other"),
+        "unreachable" => format!("no source holds it; {servers} was verified by it last and cannot be asked"),
+        "archived" => format!("it came back for {servers}, which is verified by no other"),
+        _ => "no source holds it; the servers have not answered yet whether they need it".to_owned(),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
     let report = context.either(
         async |client| client.sources().await,
         |context| {
-            let once = context.dry_run(false)?;
+            let once = context.dry_run(false, trust_core::engine::Trigger::Watch)?;
             Ok(report::sources(&once.state, &once.outcome.plan.warnings, Live::default()))
         },
     )?;

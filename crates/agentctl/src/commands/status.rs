@@ -6,6 +6,7 @@ use agent_control::wire::{Health, ServerReport, Severity, StatusReport};
 use agent_runtime::report::{self, Findings, Live};
 use agent_runtime::servers::{self, ServerStatus};
 use jiff::Timestamp;
+use trust_core::engine::Trigger;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -15,15 +16,23 @@ use crate::words::{count, local_of, relative_of};
 
 /// Shows how things are; with `check` the exit code says it too.
 pub(crate) fn run(context: &Context, check: bool) -> Result<Exit, Error> {
-    let report = context.either(async |client| client.status().await, in_process)?;
+    let report = get(context)?;
     let now = context.clock.now();
     context.out.data(&report, |report, out| render(report, now, out))?;
     Ok(if check && report.health != Health::Ok { Exit::Degraded } else { Exit::Done })
 }
 
+/// How things are, from the daemon or from the files.
+///
+/// # Errors
+/// Where the daemon does not answer, or the state may not be read.
+pub(super) fn get(context: &Context) -> Result<StatusReport, Error> {
+    context.either(async |client| client.status().await, in_process)
+}
+
 /// The store as it is, the sources as a look finds them now.
 fn in_process(context: &Context) -> Result<StatusReport, Error> {
-    let once = context.dry_run(false)?;
+    let once = context.dry_run(false, Trigger::Watch)?;
     let endpoint = context.endpoint();
     let (stored, _) = endpoint.load();
     let merged = &endpoint.paths().merged;
@@ -31,7 +40,7 @@ fn in_process(context: &Context) -> Result<StatusReport, Error> {
     let policy = trust_core::policy::combine(&once.state.policies);
     let servers = servers::remembered(&context.settings, &policy, context.clock.now());
     let warnings: Vec<_> = once.warning.iter().chain(&once.outcome.plan.warnings).cloned().collect();
-    let mut status = StatusReport::new(report::store(&stored, merged));
+    let mut status = StatusReport::new(report::store(&stored, &settings, merged));
     status.sources = report::sources(&once.state, &[], Live::default()).sources;
     status.servers = servers.iter().map(ServerStatus::report).collect();
     status.last_regeneration = report::last_regeneration(&stored, None);
