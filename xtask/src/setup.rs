@@ -37,6 +37,7 @@ const TOOLS: &[Tool] = &[
     tool("git", "git", READERS),
     tool("faketime", "faketime", "that time alone changes no bundle"),
     tool("strace", "strace", "the order of system calls of a publication"),
+    tool("promtool", "prometheus", "that Prometheus reads the metrics"),
     tool("setpriv", "util-linux", "sources without permission"),
 ];
 

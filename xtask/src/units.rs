@@ -19,6 +19,11 @@ pub(crate) fn run() -> Result<(), String> {
     if available("python3")? {
         plists(&root)?;
     }
+    if available("promtool")? {
+        let rules = root.join("packaging/monitoring/agentd.rules.yml");
+        run::output(Command::new("promtool").args(["check", "rules"]).arg(rules))?;
+        say("units: promtool takes the alerts");
+    }
     Ok(())
 }
 

@@ -45,6 +45,7 @@ pub struct Fragment {
     pub(crate) max_age: Option<Placed<Duration>>,
     pub(crate) level: Option<Placed<Level>>,
     pub(crate) format: Option<Placed<LogFormat>>,
+    pub(crate) textfile: Option<Placed<Option<PathBuf>>>,
     pub(crate) timeout: Option<Placed<Duration>>,
     pub(crate) check_interval: Option<Placed<Duration>>,
     pub(crate) servers: Vec<ServerInput>,
@@ -138,6 +139,7 @@ impl Fragment {
             "guard" => self.guard(section),
             "history" => self.history(section),
             "log" => self.log(section),
+            "metrics" => self.metrics(section),
             "connect" => self.connect(section),
             _ => self.server(section),
         }
@@ -204,6 +206,11 @@ impl Fragment {
     fn log(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
         self.level = section.word("level", LEVELS)?;
         self.format = section.word("format", FORMATS)?;
+        Ok(())
+    }
+
+    fn metrics(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
+        self.textfile = section.text("textfile", PATH, values::no_path_or_one)?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ pub(crate) const SECTIONS: &[(&str, &[&str])] = &[
     ("guard", &["enabled", "retain-for", "archive"]),
     ("history", &["generations", "max-age"]),
     ("log", &["level", "format"]),
+    ("metrics", &["textfile"]),
     ("connect", &["timeout", "check-interval"]),
     ("server", &["name", "url", "names", "pin", "role"]),
 ];

@@ -32,6 +32,8 @@ pub struct Settings {
     pub history: History,
     /// `[log]`: what is logged, and how.
     pub log: Log,
+    /// `[metrics]`: what others watch this service by.
+    pub metrics: Metrics,
     /// `[connect]`: connections to servers.
     pub connect: Connect,
     /// `[[server]]`, in the order of the file. Names are unique.
@@ -131,6 +133,13 @@ pub struct History {
     pub generations: u64,
     /// Their age; the present one and the one before it are always kept.
     pub max_age: Duration,
+}
+
+/// What others watch this service by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file for node_exporter's textfile collector; `None` for none.
+    pub textfile: Option<PathBuf>,
 }
 
 /// What is logged, and how.
@@ -268,6 +277,7 @@ impl Settings {
                 max_age: or(&from.max_age, MAX_AGE),
             },
             log: Log { level: or(&from.level, Level::Info), format: or(&from.format, LogFormat::Auto) },
+            metrics: Metrics { textfile: or(&from.textfile, None) },
             connect: Connect {
                 timeout: or(&from.timeout, TIMEOUT),
                 check_interval: or(&from.check_interval, CHECK_INTERVAL),
@@ -305,6 +315,14 @@ fn store(platform: Platform, from: &Fragment, root: Option<&Path>, socket: &Path
                     .error(&set.at, format!("\"{first}\" and \"{second}\" are the same path")));
             }
         }
+    }
+    // What is written over and over may not be one of them, nor lie where others are read.
+    if let Some(Placed { value: Some(textfile), at }) = &from.textfile
+        && let Some((name, ..)) = paths.iter().find(|(name, _, path)| {
+            textfile == path || (matches!(*name, "policies" | "state") && textfile.starts_with(path))
+        })
+    {
+        return Err(from.source.error(at, format!("\"textfile\" and \"{name}\" are the same place")));
     }
     Ok(store)
 }

@@ -483,6 +483,7 @@ fn every_key_counts() {
         ("guard", _) => "false".to_owned(),
         ("history", "generations") => "7".to_owned(),
         ("history", _) => "'90d'".to_owned(),
+        ("metrics", _) => "'/elsewhere'".to_owned(),
         ("log", "level") => "'debug'".to_owned(),
         ("log", _) => "'json'".to_owned(),
         ("server", "names") => "'strict'".to_owned(),

@@ -12,6 +12,11 @@ use url::Url;
 use crate::section::Parsed;
 use crate::settings::Pin;
 
+/// An absolute path, or none where there is no text.
+pub(crate) fn no_path_or_one(text: &str) -> Result<Option<PathBuf>, String> {
+    if text.is_empty() { Ok(None) } else { path(text).map(Some) }
+}
+
 /// An absolute path.
 pub(crate) fn path(text: &str) -> Parsed<PathBuf> {
     if text.contains(char::is_control) {

@@ -23,8 +23,10 @@ use crate::history::Kept;
 use crate::watch::WatchReport;
 
 mod foresight;
+mod metrics;
 mod problems;
 
+pub use metrics::metrics;
 pub use problems::{EXPIRY_NOTICE, Findings, health, problems};
 
 /// What a running daemon knows besides the state.

@@ -26,6 +26,7 @@ pub(crate) struct Identity {
 }
 
 /// Answers from the loop's view.
+#[derive(Clone)]
 pub(crate) struct Answers {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) events: broadcast::Sender<Event>,

@@ -13,6 +13,7 @@ mod failure;
 mod handler;
 mod logging;
 mod manager;
+mod metrics;
 mod playground;
 mod service;
 mod signals;

@@ -21,6 +21,7 @@ use trust_core::engine::{Outcome, Trigger};
 use crate::failure::Failure;
 use crate::handler::{Answers, Identity};
 use crate::manager::{self, Standing};
+use crate::metrics;
 use crate::signals::{Request, Signals};
 
 /// Where the configuration comes from, for the first time and at every reload.
@@ -48,6 +49,8 @@ pub(crate) struct Service {
     outcomes: broadcast::Receiver<Arc<Outcome>>,
     commands: mpsc::Sender<Command>,
     inbox: mpsc::Receiver<Command>,
+    /// Where the metrics go.
+    textfile: Option<PathBuf>,
 }
 
 impl Service {
@@ -70,7 +73,8 @@ impl Service {
         let listener = bind(&socket)?;
         let identity = Identity { started: clock.now(), socket };
         let answers = Answers { commands: commands.clone(), events, clock, identity };
-        Ok(Self { source, runner, listener, signals, answers, outcomes: reported, commands, inbox })
+        let textfile = settings.metrics.textfile.clone();
+        Ok(Self { source, runner, listener, signals, answers, outcomes: reported, commands, inbox, textfile })
     }
 
     /// Runs until TERM or INT. READY is sent when the first regeneration stands.
@@ -83,6 +87,13 @@ impl Service {
         let events = self.answers.events.clone();
         let options = Options::new(env!("CARGO_PKG_VERSION"));
         let (fault, faults) = watch::channel(None);
+        let (textfile, place) = watch::channel(self.textfile);
+        let measured = metrics::keep(
+            self.answers.clone(),
+            place,
+            self.outcomes.resubscribe(),
+            stopping(stopped.clone()),
+        );
         let standing = self.answers.standing();
         let kept = keep(standing, self.outcomes.resubscribe(), faults, stopping(stopped.clone()));
         tokio::join!(
@@ -90,7 +101,8 @@ impl Service {
             agent_control::serve(self.listener, self.answers, options, stopping(stopped.clone())),
             forward(self.outcomes, events, stopping(stopped)),
             kept,
-            steer(self.signals, self.source, self.commands, fault, stop),
+            measured,
+            steer(self.signals, self.source, self.commands, Told { fault, textfile }, stop),
         );
         info!("stopped");
     }
@@ -109,12 +121,20 @@ fn lock(endpoint: &Endpoint) -> Result<Option<Lock>, Failure> {
     }
 }
 
+/// What is told to those who keep something true.
+struct Told {
+    /// Why the configuration was not read again.
+    fault: watch::Sender<Option<String>>,
+    /// Where the metrics go.
+    textfile: watch::Sender<Option<PathBuf>>,
+}
+
 /// Starts the first regeneration, says READY, then turns signals into commands until one says stop.
 async fn steer(
     mut signals: Signals,
     source: Source,
     commands: mpsc::Sender<Command>,
-    fault: watch::Sender<Option<String>>,
+    told: Told,
     stop: watch::Sender<bool>,
 ) {
     manager::tell(&[NotifyState::Status("looking at the sources")]);
@@ -124,7 +144,7 @@ async fn steer(
             outcome = stands(&mut waiting) => {
                 manager::tell(&[NotifyState::Ready]);
                 // Wakes whoever keeps STATUS true.
-                fault.send_replace(None);
+                told.fault.send_replace(None);
                 log_ready(&outcome);
                 continue;
             }
@@ -136,13 +156,16 @@ async fn steer(
             Request::Reload => {
                 manager::tell_reloading();
                 match reload(&source, &commands).await {
-                    Ok(()) => waiting = Some(regenerate(&commands, Trigger::Reload).await),
+                    Ok(textfile) => {
+                        told.textfile.send_replace(textfile);
+                        waiting = Some(regenerate(&commands, Trigger::Reload).await);
+                    }
                     Err(failure) => {
                         // Nothing has changed; only a start that still waits is not ready by this.
                         if waiting.is_none() {
                             manager::tell(&[NotifyState::Ready]);
                         }
-                        fault.send_replace(Some(failure.to_string()));
+                        told.fault.send_replace(Some(failure.to_string()));
                     }
                 }
             }
@@ -174,14 +197,16 @@ async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger) -> oneshot::R
     answer
 }
 
-/// A configuration that is wrong changes nothing: the old one stays in force, and that is said.
-async fn reload(source: &Source, commands: &mpsc::Sender<Command>) -> Result<(), Failure> {
+/// Gives where the metrics go now. A configuration that is wrong changes nothing: the old one stays in force, and that is
+/// said.
+async fn reload(source: &Source, commands: &mpsc::Sender<Command>) -> Result<Option<PathBuf>, Failure> {
     let settings = source.load().inspect_err(|failure| {
         error!(%failure, "the configuration was not read again: the one in force stays");
     })?;
     info!("configuration read again");
+    let textfile = settings.metrics.textfile.clone();
     let _gone = commands.send(Command::Reload(Box::new(settings))).await;
-    Ok(())
+    Ok(textfile)
 }
 
 /// Keeps the service manager's STATUS true and its watchdog fed, where there is one.

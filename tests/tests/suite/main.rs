@@ -22,6 +22,8 @@ mod foresight;
 #[cfg(test)]
 mod macos_scripts;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod nothing_changed;
 #[cfg(test)]
 mod odd_inputs;

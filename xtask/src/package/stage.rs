@@ -18,6 +18,12 @@ const FILES: &[(&str, &str, u32)] = &[
     ("LICENSE-MIT", "usr/share/doc/agentd/LICENSE-MIT", 0o644),
     ("LICENSE-APACHE", "usr/share/doc/agentd/LICENSE-APACHE", 0o644),
     ("systemd/examples/smp-layout.conf", "usr/share/doc/agentd/examples/smp-layout.conf", 0o644),
+    ("packaging/monitoring/agentd.rules.yml", "usr/share/doc/agentd/examples/agentd.rules.yml", 0o644),
+    (
+        "packaging/monitoring/agentd-dashboard.json",
+        "usr/share/doc/agentd/examples/agentd-dashboard.json",
+        0o644,
+    ),
 ];
 
 /// Man pages and completions, made once.
