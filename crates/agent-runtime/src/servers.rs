@@ -430,8 +430,8 @@ pub fn request(
         verify_host: policy.verify_host || !security.allow_policy_to_skip_host,
         pins,
         minimum_tls: match security.minimum_tls {
-            agent_config::TlsVersion::V1_2 => TlsVersion::V1_2,
-            agent_config::TlsVersion::V1_3 => TlsVersion::V1_3,
+            agent_config::TlsVersion::V1_2 if !policy.tls_1_3 => TlsVersion::V1_2,
+            agent_config::TlsVersion::V1_2 | agent_config::TlsVersion::V1_3 => TlsVersion::V1_3,
         },
         at: now,
     }

@@ -64,6 +64,8 @@ pub struct Effective {
     pub verify_host: bool,
     /// Fingerprints that the server's certificate must have one of; as written; empty for none.
     pub pins: Vec<String>,
+    /// A policy asks for TLS 1.3. None can ask for less than the local configuration.
+    pub tls_1_3: bool,
     /// What is odd about the policies.
     pub warnings: Vec<Warning>,
 }
@@ -128,6 +130,7 @@ pub fn combine(states: &[PolicyState]) -> Effective {
             {
                 effective.pins.push(pin.to_owned());
             }
+            effective.take_minimum_tls(&state.path, element);
         }
     }
     effective.verify_peer = peer.on();
@@ -136,6 +139,24 @@ pub fn combine(states: &[PolicyState]) -> Effective {
 }
 
 impl Effective {
+    /// The strictest counts. What is no version is none: to guess the strict one would lock out whoever mistypes it.
+    fn take_minimum_tls(&mut self, policy: &Path, element: &CurlSsl) {
+        let Some(value) = &element.minimum_tls else { return };
+        let version = value.value.trim().to_ascii_lowercase();
+        match version.trim_start_matches("tls").trim_start_matches(['v', ' ']) {
+            "" | "1.2" => {}
+            "1.3" => self.tls_1_3 = true,
+            _ => self.warnings.push(Warning {
+                code: "policy-value",
+                message: format!(
+                    "{}:{}: MinimumTLS is neither 1.2 nor 1.3; it is passed over",
+                    policy.display(),
+                    value.line
+                ),
+            }),
+        }
+    }
+
     fn name_sources(&mut self, policy: &Path, element: &CurlSsl) {
         for (attribute, value, directory) in
             [("CAInfo", &element.ca_info, false), ("CAPath", &element.ca_path, true)]
@@ -283,6 +304,25 @@ mod tests {
             assert_eq!(effective.verify_peer, expected, "{first:?} {second:?}");
         }
         assert!(combine(&[]).verify_peer);
+    }
+
+    #[test]
+    fn a_policy_asks_for_a_newer_tls_and_never_for_an_older_one() {
+        let with = |version: &str| {
+            let element = CurlSsl { minimum_tls: placed(version.to_owned()), ..CurlSsl::default() };
+            Policy { curl_ssl: vec![element], ..Policy::default() }
+        };
+        for (first, second, expected, warned) in [
+            ("1.3", "1.2", true, 0),
+            ("1.2", "TLSv1.3", true, 0),
+            ("TLS 1.2", "", false, 0),
+            ("1.0", "1.2", false, 1),
+            ("1.1", "1.3", true, 1),
+            ("yes", "TLS", false, 1),
+        ] {
+            let effective = combine(&[state("1", with(first)), state("2", with(second))]);
+            assert_eq!((effective.tls_1_3, effective.warnings.len()), (expected, warned), "{first} {second}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub enum ConnectError {
         address: SocketAddr,
     },
     /// It speaks TLS, but none that is new enough for the configuration.
-    #[error("{address} does not speak TLS 1.3, which the configuration asks for (minimum-tls)")]
+    #[error("{address} does not speak TLS 1.3, which the configuration or a policy asks for")]
     TooOld {
         /// The address.
         address: SocketAddr,
@@ -147,7 +147,7 @@ impl ConnectError {
             Self::NotTls { .. } => "check the port: it may be one for plain HTTP",
             Self::Incompatible { .. } => "enable TLS 1.2 with ECDHE and AES-GCM, or TLS 1.3, on the server",
             Self::TooOld { .. } => {
-                "enable TLS 1.3 on the server, or set minimum-tls = \"1.2\" under [security]"
+                "enable TLS 1.3 on the server, or ask for less: minimum-tls under [security], or MinimumTLS in a policy"
             }
             Self::Alert { alert: AlertDescription::UnrecognisedName, .. } => {
                 "the server has no site of that name: check the host, and the server's bindings"

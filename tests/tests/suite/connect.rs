@@ -178,6 +178,35 @@ fn a_configured_server_is_found_by_name() {
     }
 }
 
+#[test]
+fn a_policy_asks_for_a_newer_tls_and_never_for_an_older_one() {
+    if !tools::require(&["openssl"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let leaf = Recipe::leaf("localhost").self_signed();
+    let old = Server::openssl_with(&leaf, &["-tls1_2"]);
+    let new = Server::openssl_with(&leaf, &["-tls1_3"]);
+    scene.trust(&[&leaf]);
+    for (local, policy, old_is_reached) in
+        [("1.2", "1.2", true), ("1.2", "1.3", false), ("1.3", "1.2", false), ("1.2", "1.0", true)]
+    {
+        write(&scene.endpoint.config(), format!("[security]\nminimum-tls = \"{local}\"\n"));
+        let text = format!("<Policy><CurlSSL CAInfo=\"\" MinimumTLS=\"{policy}\"/></Policy>");
+        write(&scene.endpoint.path("var/lib/agentd/policies/tls.xml"), text);
+        let run = scene.endpoint.agentctl(&["connect", &old.url(), "--json"]);
+        let run = run.expect_code(if old_is_reached { 0 } else { 3 });
+        assert_eq!(
+            run.err().contains("does not speak TLS 1.3"),
+            !old_is_reached,
+            "{local} {policy}: {}",
+            run.err()
+        );
+        let reached = scene.endpoint.json(&["connect", &new.url()]);
+        assert_eq!(reached["tls_version"], "TLSv1.3", "{local} {policy}: {reached}");
+    }
+}
+
 /// The servers that are installed.
 fn servers() -> Vec<Make> {
     let all: [(&str, Make); 2] = [("nginx", Server::nginx), ("openssl", Server::openssl)];

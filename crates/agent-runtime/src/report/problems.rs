@@ -20,12 +20,13 @@ use crate::watch::WatchReport;
 pub const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Codes of `ConnectError`: no verdict about trust.
-const UNREACHABLE: [&str; 7] = [
+const UNREACHABLE: [&str; 8] = [
     "resolve-failed",
     "connect-failed",
     "timeout",
     "not-tls",
     "tls-incompatible",
+    "tls-too-old",
     "tls-alert",
     "handshake-failed",
 ];

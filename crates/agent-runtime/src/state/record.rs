@@ -140,6 +140,8 @@ struct CurlSslRecord {
     verify_peer: Option<(u32, bool)>,
     verify_host: Option<(u32, bool)>,
     fingerprint: Option<(u32, String)>,
+    #[serde(default)]
+    minimum_tls: Option<(u32, String)>,
 }
 
 impl Record {
@@ -430,6 +432,7 @@ impl CurlSslRecord {
             verify_peer: pair(element.verify_peer.as_ref()),
             verify_host: pair(element.verify_host.as_ref()),
             fingerprint: pair(element.fingerprint.as_ref()),
+            minimum_tls: pair(element.minimum_tls.as_ref()),
         }
     }
 
@@ -441,6 +444,7 @@ impl CurlSslRecord {
             verify_peer: placed(self.verify_peer.as_ref()),
             verify_host: placed(self.verify_host.as_ref()),
             fingerprint: placed(self.fingerprint.as_ref()),
+            minimum_tls: placed(self.minimum_tls.as_ref()),
         }
     }
 }

@@ -64,6 +64,7 @@ fn full() -> StoreState {
         verify_peer: Some(Placed { value: true, line: 8 }),
         verify_host: Some(Placed { value: false, line: 9 }),
         fingerprint: text("ab"),
+        minimum_tls: text("1.3"),
     };
     let policy = Policy {
         guid: Some("guid".into()),

@@ -100,10 +100,11 @@ enum Kind {
 }
 
 /// The attributes of a `CurlSSL` element.
-const KNOWN: [(&str, Kind); 5] = [
+const KNOWN: [(&str, Kind); 6] = [
     ("CAInfo", Kind::Text(|found| &mut found.ca_info)),
     ("CAPath", Kind::Text(|found| &mut found.ca_path)),
     ("SSLNSPublicHttpsCertFingerprint", Kind::Text(|found| &mut found.fingerprint)),
+    ("MinimumTLS", Kind::Text(|found| &mut found.minimum_tls)),
     ("SSLVerifyPeer", Kind::Switch(|found| &mut found.verify_peer)),
     ("SSLVerifyHost", Kind::Switch(|found| &mut found.verify_host)),
 ];

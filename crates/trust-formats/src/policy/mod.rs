@@ -87,6 +87,8 @@ pub struct CurlSsl {
     pub verify_host: Option<Placed<bool>>,
     /// `SSLNSPublicHttpsCertFingerprint`, as written.
     pub fingerprint: Option<Placed<String>>,
+    /// `MinimumTLS`, as written: an attribute of our own.
+    pub minimum_tls: Option<Placed<String>>,
 }
 
 /// What a policy file says.

@@ -42,6 +42,7 @@ fn reads_the_element_of_the_field() {
             verify_peer: placed(true, 4),
             verify_host: placed(true, 4),
             fingerprint: placed(String::new(), 4),
+            minimum_tls: None,
         }],
         issues: vec![],
     };
