@@ -1,0 +1,69 @@
+//! The long forms: `cargo run --release -p reliability -- COMMAND`, which prints its figures.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use reliability::control;
+use reliability::errno;
+use reliability::figures::Figures;
+use reliability::kill::{self, Extent};
+use reliability::scene::{Action, Past};
+
+const HELP: &str = "\
+Usage: reliability COMMAND
+
+  kill                     SIGKILL at every system call of a regeneration, a first start and their recoveries
+  errno                    every system call of them fails: six errors, once and from then on
+  write SORT FROM TO       a broken writer: in-place or no-sync";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["kill"] => kills(),
+        ["errno"] => errnos(),
+        ["write", sort, from, to] => {
+            control::write(sort, Path::new(from), Path::new(to)).map_err(|error| error.to_string())
+        }
+        _ => Err(HELP.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            say(&mut std::io::stderr(), &message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn kills() -> Result<(), String> {
+    let extent = Extent { recovery_step: 1, workers: 2 };
+    let regen = Action::agentctl(&["regen"]);
+    tell(&[
+        kill::sweep("a regeneration", Past::Changed, &regen, extent),
+        kill::sweep("a first start", Past::Nothing, &regen, extent),
+    ])
+}
+
+fn errnos() -> Result<(), String> {
+    let regen = Action::agentctl(&["regen"]);
+    tell(&[
+        errno::sweep("a regeneration", Past::Changed, &regen, 1, 2),
+        errno::sweep("a first start", Past::Nothing, &regen, 1, 2),
+    ])
+}
+
+/// A closed pipe is nobody to tell.
+fn say(to: &mut dyn std::io::Write, what: &dyn std::fmt::Display) {
+    let _unheard = writeln!(to, "{what}");
+}
+
+/// Prints figures; an error where a promise was broken.
+fn tell(all: &[Figures]) -> Result<(), String> {
+    let mut broken = Vec::new();
+    for figures in all {
+        say(&mut std::io::stdout(), figures);
+        broken.extend(figures.broken.iter().cloned());
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
