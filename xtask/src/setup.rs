@@ -36,12 +36,8 @@ const TOOLS: &[Tool] = &[
     tool("python3", "python3", READERS),
     tool("git", "git", READERS),
     tool("faketime", "faketime", "that time alone changes no bundle"),
-<<<<<<< HEAD
-    tool("strace", "strace", "the order of system calls of a publication"),
     tool("promtool", "prometheus", "that Prometheus reads the metrics"),
-=======
     tool("strace", "strace", "the order of system calls of a publication, and a fault at each of them"),
->>>>>>> b1f0e96 (Kill the release binaries at every system call, and their recoveries; a broken control must fail)
     tool("setpriv", "util-linux", "sources without permission"),
 ];
 
