@@ -93,8 +93,7 @@ pub(super) fn linux(
 
 /// The pages for administrators; those for developers stay with the source.
 fn documents(root: &Path) -> Result<Vec<PathBuf>, String> {
-    const FOR_DEVELOPERS: &[&str] =
-        &["ARCHITECTURE.md", "DEPENDENCIES.md", "DEVELOPMENT.md", "PERFORMANCE.md"];
+    const FOR_DEVELOPERS: &[&str] = &["ARCHITECTURE.md", "DEPENDENCIES.md", "DEVELOPMENT.md"];
     let paths = super::entries(&root.join("docs"))?;
     let wanted = |path: &PathBuf| {
         name(path).is_some_and(|name| name.ends_with(".md") && !FOR_DEVELOPERS.contains(&name.as_str()))
