@@ -347,7 +347,12 @@ fn what_must_not_be_written_is_not() {
         write(&endpoint.config(), format!("[distrust]\nfingerprints = [\"{}\"]\n", leaf.sha256()));
         let run =
             endpoint.agentctl(&["fetch", &host(&server), "--fingerprint", &leaf.sha256()]).expect_code(6);
-        assert!(run.err().contains("distrusted"), "{}", run.err());
+        assert!(run.err().contains("distrusted by the configuration"), "{}", run.err());
+        fs::remove_file(endpoint.config()).expect("the configuration");
+        let _banned = endpoint.agentctl(&["distrust", &leaf.sha256()]).expect_code(0);
+        let run =
+            endpoint.agentctl(&["fetch", &host(&server), "--fingerprint", &leaf.sha256()]).expect_code(6);
+        assert!(run.err().contains("agentctl trust"), "{}", run.err());
         assert!(!endpoint.bootstrap().exists());
     }
 }

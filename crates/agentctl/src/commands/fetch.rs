@@ -160,16 +160,20 @@ impl Job<'_> {
         Present { verdict, anchor }
     }
 
+    /// What can never be in the store is not saved: by the configuration's word, or an operator's.
     fn refuse_distrusted(&self, chain: &FetchedChain, place: usize) -> Result<(), Error> {
-        let sha256 = chain.presented.all().nth(place).map(|certificate| certificate.sha256);
-        match sha256.filter(|sha256| self.context.settings.distrust.fingerprints.contains(sha256)) {
-            Some(sha256) => Err(Error::new(
-                Exit::Refused,
-                format_args!("{sha256} is distrusted by the configuration: it would never be in the store; nothing was saved"),
-            )
-            .hint("if that is out of date, take it out of [distrust]")),
-            None => Ok(()),
-        }
+        let Some(taken) = chain.presented.all().nth(place) else { return Ok(()) };
+        let state = self.context.endpoint().state().load().ok().flatten().unwrap_or_default();
+        let distrusted = &self.context.settings.distrust.fingerprints;
+        let (who, hint) = if distrusted.contains(&taken.sha256) {
+            ("the configuration", "if that is out of date, take it out of [distrust]".to_owned())
+        } else if state.banned(distrusted).contains(&taken.sha256) {
+            ("an operator", format!("if that is out of date: agentctl trust {}", taken.sha256))
+        } else {
+            return Ok(());
+        };
+        let what = format!("{} is distrusted by {who}, so it could not be in the store", taken.sha256);
+        Err(Error::new(Exit::Refused, format_args!("{what}; nothing was saved")).hint(hint))
     }
 
     /// Changes the file, or leaves it where it holds the certificate. Another writer in between makes one more attempt,
