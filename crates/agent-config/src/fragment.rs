@@ -13,7 +13,7 @@ use crate::error::{Error, Placed, Source};
 use crate::layout::Layout;
 use crate::schema;
 use crate::section::{Section, kind};
-use crate::settings::{Level, LogFormat, Names, Pin, Role, TlsVersion};
+use crate::settings::{InventoryForm, Level, LogFormat, Names, Pin, Role, TlsVersion};
 use crate::values;
 
 /// What one configuration file says. The default value is that of an empty file.
@@ -47,7 +47,19 @@ pub struct Fragment {
     pub(crate) format: Option<Placed<LogFormat>>,
     pub(crate) textfile: Option<Placed<Option<PathBuf>>>,
     pub(crate) timeout: Option<Placed<Duration>>,
+    pub(crate) first_byte_timeout: Option<Placed<Duration>>,
+    pub(crate) body_timeout: Option<Placed<Duration>>,
     pub(crate) check_interval: Option<Placed<Duration>>,
+    pub(crate) proxy: Option<Placed<Option<Url>>>,
+    pub(crate) proxy_credentials: Option<Placed<Option<PathBuf>>>,
+    pub(crate) no_proxy: Option<Vec<String>>,
+    pub(crate) index: Option<Placed<Option<String>>>,
+    pub(crate) refresh_interval: Option<Placed<Duration>>,
+    pub(crate) longest_pause: Option<Placed<Duration>>,
+    pub(crate) anchors: Option<Placed<PathBuf>>,
+    pub(crate) inventory_path: Option<Placed<Option<String>>>,
+    pub(crate) inventory_interval: Option<Placed<Duration>>,
+    pub(crate) inventory_form: Option<Placed<InventoryForm>>,
     pub(crate) servers: Vec<ServerInput>,
 }
 
@@ -59,6 +71,9 @@ pub(crate) struct ServerInput {
     pub(crate) names: Option<Placed<Names>>,
     pub(crate) pin: Option<Placed<Pin>>,
     pub(crate) role: Option<Placed<Role>>,
+    pub(crate) favourite: Option<Placed<bool>>,
+    pub(crate) ranges: Option<Vec<String>>,
+    pub(crate) priority: Option<Placed<u64>>,
 }
 
 /// Reads the text of a configuration file; `name` is for the errors.
@@ -141,6 +156,9 @@ impl Fragment {
             "log" => self.log(section),
             "metrics" => self.metrics(section),
             "connect" => self.connect(section),
+            "proxy" => self.proxy(section),
+            "refresh" => self.refresh(section),
+            "inventory" => self.inventory(section),
             _ => self.server(section),
         }
     }
@@ -216,7 +234,33 @@ impl Fragment {
 
     fn connect(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
         self.timeout = section.text("timeout", DURATION, values::duration(TIMEOUT))?;
+        self.first_byte_timeout =
+            section.text("first-byte-timeout", DURATION, values::duration(REPLY_TIMEOUT))?;
+        self.body_timeout = section.text("body-timeout", DURATION, values::duration(REPLY_TIMEOUT))?;
         self.check_interval = section.text("check-interval", DURATION, values::duration(POLL))?;
+        Ok(())
+    }
+
+    fn proxy(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
+        self.proxy = section.text("url", "an address in quotes", values::or_none(values::proxy_url))?;
+        self.proxy_credentials = section.text("credentials-file", PATH, values::or_none(values::path))?;
+        self.no_proxy = section.texts("no-proxy", "hosts in quotes", values::no_proxy)?;
+        Ok(())
+    }
+
+    fn refresh(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
+        self.index = section.text("index", SERVER_PATH, values::or_none(values::server_path))?;
+        self.refresh_interval = section.text("interval", DURATION, values::duration(REFRESH))?;
+        self.longest_pause = section.text("longest-pause", DURATION, values::duration(PAUSE))?;
+        self.anchors = section.text("anchors", PATH, values::path)?;
+        Ok(())
+    }
+
+    fn inventory(&mut self, section: &mut Section<'_, '_>) -> Result<(), Error> {
+        self.inventory_path = section.text("path", SERVER_PATH, values::or_none(values::server_path))?;
+        self.inventory_interval = section.text("interval", DURATION, values::duration(REFRESH))?;
+        self.inventory_form =
+            section.word("form", &[("json", InventoryForm::Json), ("xml", InventoryForm::Xml)])?;
         Ok(())
     }
 
@@ -228,12 +272,16 @@ impl Fragment {
             names: section.word("names", &[("compat", Names::Compat), ("strict", Names::Strict)])?,
             pin: section.text("pin", "a fingerprint in quotes", values::pin)?,
             role: section.word("role", &[("management", Role::Management), ("site", Role::Site)])?,
+            favourite: section.boolean("favourite")?,
+            ranges: section.texts("ranges", "ranges of addresses in quotes", values::range)?,
+            priority: section.number("priority", &PRIORITY)?,
         });
         Ok(())
     }
 }
 
 const PATH: &str = "an absolute path in quotes";
+const SERVER_PATH: &str = "a path on the server in quotes";
 const DURATION: &str = "a duration in quotes, such as \"30s\"";
 
 const LEVELS: &[(&str, Level)] = &[
@@ -262,3 +310,11 @@ const GENERATIONS: RangeInclusive<u64> = 2..=1_000;
 const SETTLE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
 /// Shorter fails over slow lines, longer outlives the interval of the checks.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+/// A server under the load of a fleet may take minutes; one that takes longer has forgotten us.
+const REPLY_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
+/// Five seconds are for tests and a single machine; after a month nobody knows whether the endpoint lives.
+const REFRESH: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(31 * 86_400);
+/// Longer would be an endpoint that does not come back by itself on the day its server does.
+const PAUSE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+/// Room between any two.
+const PRIORITY: RangeInclusive<u64> = 0..=65_535;

@@ -61,6 +61,11 @@ pub(crate) fn socket(platform: Platform, root: Option<&Path>) -> PathBuf {
     under(root, platform.socket())
 }
 
+/// The directory of the anchors that policies bring with them.
+pub(crate) fn anchors(platform: Platform, root: Option<&Path>) -> PathBuf {
+    under(root, platform.data()).join("anchors")
+}
+
 /// The store's places in a layout.
 pub(crate) fn store(layout: Layout, platform: Platform, root: Option<&Path>) -> Store {
     let data = under(root, platform.data());

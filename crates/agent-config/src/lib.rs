@@ -22,6 +22,6 @@ pub use error::Error;
 pub use fragment::{Fragment, parse};
 pub use layout::{Layout, default_config_path};
 pub use settings::{
-    Connect, Control, Distrust, Level, Log, LogFormat, Metrics, Names, Pin, Role, Security, Server, Settings,
-    Sources, Store, TlsVersion, Watch,
+    Connect, Control, Distrust, Inventory, InventoryForm, Level, Log, LogFormat, Metrics, Names, Pin, Proxy,
+    Refresh, Role, Security, Server, Settings, Sources, Store, TlsVersion, Watch,
 };

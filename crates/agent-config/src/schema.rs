@@ -12,8 +12,11 @@ pub(crate) const SECTIONS: &[(&str, &[&str])] = &[
     ("history", &["generations", "max-age"]),
     ("log", &["level", "format"]),
     ("metrics", &["textfile"]),
-    ("connect", &["timeout", "check-interval"]),
-    ("server", &["name", "url", "names", "pin", "role"]),
+    ("connect", &["timeout", "first-byte-timeout", "body-timeout", "check-interval"]),
+    ("proxy", &["url", "credentials-file", "no-proxy"]),
+    ("refresh", &["index", "interval", "longest-pause", "anchors"]),
+    ("inventory", &["path", "interval", "form"]),
+    ("server", &["name", "url", "names", "pin", "role", "favourite", "ranges", "priority"]),
 ];
 
 /// The section whose entries are a list: written `[[server]]`.

@@ -36,6 +36,12 @@ pub struct Settings {
     pub metrics: Metrics,
     /// `[connect]`: connections to servers.
     pub connect: Connect,
+    /// `[proxy]`: the way to them.
+    pub proxy: Proxy,
+    /// `[refresh]`: policies from them.
+    pub refresh: Refresh,
+    /// `[inventory]`: what they are told.
+    pub inventory: Inventory,
     /// `[[server]]`, in the order of the file. Names are unique.
     pub servers: Vec<Server>,
 }
@@ -180,10 +186,58 @@ pub enum LogFormat {
 /// Connections to servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
-    /// Longest time for a connection with its handshake.
+    /// Longest time for each step of a connection: its name, TCP, a proxy, the handshake.
     pub timeout: Duration,
+    /// Longest time from a request to the head of its answer.
+    pub first_byte_timeout: Duration,
+    /// Longest time for the rest of an answer.
+    pub body_timeout: Duration,
     /// Time between two checks of each server.
     pub check_interval: Duration,
+}
+
+/// The way to the servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// The HTTP proxy; `None` for none.
+    pub url: Option<Url>,
+    /// A file with `user:password`.
+    pub credentials_file: Option<PathBuf>,
+    /// Hosts that are reached without it.
+    pub no_proxy: Vec<String>,
+}
+
+/// Policies from the servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// Path of the index on the server; `None` where policies come in another way.
+    pub index: Option<String>,
+    /// Time between two refreshes.
+    pub interval: Duration,
+    /// The longest pause between two attempts at a server that does not answer.
+    pub longest_pause: Duration,
+    /// Directory of the anchors that policies bring with them.
+    pub anchors: PathBuf,
+}
+
+/// What the servers are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// Path on the server that takes it; `None` where none does.
+    pub path: Option<String>,
+    /// Time between two.
+    pub interval: Duration,
+    /// The form that is sent.
+    pub form: InventoryForm,
+}
+
+/// A form of the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InventoryForm {
+    /// JSON.
+    Json,
+    /// XML.
+    Xml,
 }
 
 /// A server that the agent connects to.
@@ -199,6 +253,12 @@ pub struct Server {
     pub pin: Option<Pin>,
     /// What it is to the agent.
     pub role: Role,
+    /// It is tried before all others.
+    pub favourite: bool,
+    /// The addresses of the endpoints that it is meant for, as they are written; none for all.
+    pub ranges: Vec<String>,
+    /// The lower, the earlier it is tried.
+    pub priority: u32,
 }
 
 /// How a server's certificate must name the server.
@@ -280,7 +340,21 @@ impl Settings {
             metrics: Metrics { textfile: or(&from.textfile, None) },
             connect: Connect {
                 timeout: or(&from.timeout, TIMEOUT),
+                first_byte_timeout: or(&from.first_byte_timeout, FIRST_BYTE_TIMEOUT),
+                body_timeout: or(&from.body_timeout, BODY_TIMEOUT),
                 check_interval: or(&from.check_interval, CHECK_INTERVAL),
+            },
+            proxy: proxy(from)?,
+            refresh: Refresh {
+                index: or(&from.index, None),
+                interval: or(&from.refresh_interval, REFRESH_INTERVAL),
+                longest_pause: or(&from.longest_pause, LONGEST_PAUSE),
+                anchors: or(&from.anchors, layout::anchors(platform, root)),
+            },
+            inventory: Inventory {
+                path: or(&from.inventory_path, None),
+                interval: or(&from.inventory_interval, INVENTORY_INTERVAL),
+                form: or(&from.inventory_form, InventoryForm::Json),
             },
             servers: servers(from)?,
         })
@@ -297,6 +371,7 @@ fn store(platform: Platform, from: &Fragment, root: Option<&Path>, socket: &Path
         policies: or(&from.policies, defaults.policies),
         state: or(&from.state, defaults.state),
     };
+    let anchors = or(&from.anchors, layout::anchors(platform, root));
     let paths = [
         ("bootstrap", &from.bootstrap, store.bootstrap.as_path()),
         ("site", &from.site, &store.site),
@@ -304,6 +379,7 @@ fn store(platform: Platform, from: &Fragment, root: Option<&Path>, socket: &Path
         ("policies", &from.policies, &store.policies),
         ("state", &from.state, &store.state),
         ("socket", &from.socket, socket),
+        ("anchors", &from.anchors, &anchors),
     ];
     // A store that is its own source would grow for ever; the other pairs make no more sense.
     for (index, (second, second_input, path)) in paths.iter().enumerate() {
@@ -339,6 +415,16 @@ fn watch(from: &Fragment) -> Result<Watch, Error> {
     Ok(Watch { poll_interval, degraded_poll_interval, settle: or(&from.settle, SETTLE) })
 }
 
+fn proxy(from: &Fragment) -> Result<Proxy, Error> {
+    let url = or(&from.proxy, None);
+    let credentials_file = or(&from.proxy_credentials, None);
+    if let Some(set) = from.proxy_credentials.as_ref().filter(|set| set.value.is_some() && url.is_none()) {
+        let message = "\"credentials-file\" without \"url\": credentials for which proxy?";
+        return Err(from.source.error(&set.at, message));
+    }
+    Ok(Proxy { url, credentials_file, no_proxy: from.no_proxy.clone().unwrap_or_default() })
+}
+
 fn servers(from: &Fragment) -> Result<Vec<Server>, Error> {
     let mut servers: Vec<Server> = Vec::new();
     for input in &from.servers {
@@ -364,6 +450,10 @@ fn server(input: &ServerInput) -> Server {
         names: or(&input.names, Names::Compat),
         pin: input.pin.as_ref().map(|pin| pin.value),
         role: or(&input.role, Role::Management),
+        favourite: or(&input.favourite, false),
+        ranges: input.ranges.clone().unwrap_or_default(),
+        // The parser has kept it within its type.
+        priority: u32::try_from(or(&input.priority, PRIORITY)).unwrap_or(u32::MAX),
     }
 }
 
@@ -393,3 +483,15 @@ const MAX_AGE: Duration = Duration::from_secs(730 * 86_400);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Often enough to see a server change its certificate before the next working day.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3_600);
+/// A server under the load of a whole fleet takes its time, and then answers.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A megabyte over the slowest line that is still a line.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
+/// As often as consoles of this kind do; a change of certificates is announced days ahead.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(4 * 3_600);
+/// After a night's outage all are back within a quarter of an hour.
+const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+/// What it says changes slowly.
+const INVENTORY_INTERVAL: Duration = Duration::from_secs(86_400);
+/// In the middle of what people write.
+const PRIORITY: u64 = 100;

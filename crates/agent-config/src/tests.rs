@@ -327,6 +327,39 @@ fn servers_keep_their_order_and_forms() {
 }
 
 #[test]
+fn ways_to_servers() {
+    let resolved = |text: &str| resolve(text).map(drop).map_err(|error| error.message);
+    for good in [
+        "[proxy]\nurl = 'http://proxy:3128'\ncredentials-file = '/etc/agentd/proxy'\nno-proxy = ['*', 'a.b', '10.0.0.0/8', '::1']",
+        "[proxy]\nurl = ''\ncredentials-file = ''",
+        "[refresh]\nindex = '/policies/index.json?group=a'",
+        "[[server]]\nurl = 'https://h'\nranges = ['10.0.0.1', '10.0.0.0/8', 'fd00::/8', '::1/128']",
+    ] {
+        assert_eq!(resolved(good), Ok(()), "{good}");
+    }
+    for (bad, words) in [
+        ("[proxy]\nurl = 'proxy:3128'", "address of an HTTP proxy"),
+        ("[proxy]\nurl = 'https://proxy'", "address of an HTTP proxy"),
+        ("[proxy]\nurl = 'http://proxy/pac'", "address of an HTTP proxy"),
+        ("[proxy]\nurl = 'http://joe:secret@proxy'", "no user name and no password"),
+        ("[proxy]\ncredentials-file = '/a'", "credentials for which proxy?"),
+        ("[proxy]\nno-proxy = ['a b']", "write names"),
+        ("[refresh]\nindex = 'policies'", "begins with one"),
+        ("[refresh]\nindex = '//evil.example/x'", "begins with one"),
+        ("[refresh]\nindex = '/a b'", "begins with one"),
+        ("[refresh]\ninterval = '1s'", "must be from 5s"),
+        ("[refresh]\nanchors = '/var/lib/agentd/policies'", "are the same path"),
+        ("[inventory]\nform = 'yaml'", "\"json\" or \"xml\""),
+        ("[[server]]\nurl = 'https://h'\nranges = ['10.0.0.0/33']", "number of bits"),
+        ("[[server]]\nurl = 'https://h'\nranges = ['h']", "number of bits"),
+        ("[[server]]\nurl = 'https://h'\npriority = 65536", "from 0 to 65535"),
+    ] {
+        let message = resolved(bad).expect_err(bad);
+        assert!(message.contains(words) && !message.contains("secret"), "{bad}: {message}");
+    }
+}
+
+#[test]
 fn durations_are_exact() {
     for (text, millis) in [
         ("1000ms", 1000),
@@ -475,6 +508,15 @@ fn every_key_counts() {
         ("sources", "trusted-paths") => "['/elsewhere']".to_owned(),
         ("sources", _) => "5000".to_owned(),
         ("watch" | "connect", _) => "'2s'".to_owned(),
+        ("proxy", "credentials-file") => "'/elsewhere'\nurl = 'http://proxy:3128'".to_owned(),
+        ("proxy", "no-proxy") => "['intra.example']".to_owned(),
+        ("refresh", "index") | ("inventory", "path") => "'/there'".to_owned(),
+        ("refresh", "anchors") => "'/elsewhere'".to_owned(),
+        ("inventory", "form") => "'xml'".to_owned(),
+        ("refresh" | "inventory", _) => "'7s'".to_owned(),
+        ("server", "favourite") => "true".to_owned(),
+        ("server", "ranges") => "['10.0.0.0/8']".to_owned(),
+        ("server", "priority") => "7".to_owned(),
         ("security", "minimum-tls") => "'1.3'".to_owned(),
         ("security", "allow-policy-to-skip-host") => "false".to_owned(),
         ("security", _) => "true".to_owned(),

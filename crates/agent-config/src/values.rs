@@ -1,6 +1,7 @@
 //! Single values in quotes to what they mean. An error says what is wrong and how it should be, for a sentence that
 //! begins with the key.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +102,70 @@ pub(crate) fn server_url(text: &str) -> Parsed<Url> {
     Ok(url)
 }
 
+/// A value, or nothing where the quotes are empty.
+pub(crate) fn or_none<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str) -> Parsed<Option<T>> {
+    move |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+/// The address of an HTTP proxy: `http`, a host, perhaps a port, and nothing else.
+pub(crate) fn proxy_url(text: &str) -> Parsed<Url> {
+    let url = Url::parse(text).map_err(|_| PROXY_FORM.to_owned())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "must have no user name and no password: this file is readable by all; \"credentials-file\" \
+                    names a file for them"
+                .into(),
+        );
+    }
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if url.scheme() != "http" || !url.has_host() || !bare {
+        return Err(PROXY_FORM.into());
+    }
+    Ok(url)
+}
+
+/// A host that is reached without the proxy.
+pub(crate) fn no_proxy(text: &str) -> Parsed<String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
+    if text != "*" && (text.is_empty() || !text.chars().all(good)) {
+        return Err(
+            "write names (with all below them), addresses, ranges as in \"10.0.0.0/8\", or \"*\"".into()
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// A path on a server, with perhaps a query.
+pub(crate) fn server_path(text: &str) -> Parsed<String> {
+    let good = |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '\\');
+    if !text.starts_with('/') || text.starts_with("//") || !text.chars().all(good) {
+        return Err(
+            "a path on the server begins with one \"/\" and has no blanks, as in \"/policies/index.json\""
+                .into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// A range of addresses: an address, perhaps with the number of bits that count.
+pub(crate) fn range(text: &str) -> Parsed<String> {
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let widest = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => 0,
+    };
+    let in_width = |length: &str| {
+        length.bytes().all(|byte| byte.is_ascii_digit())
+            && length.parse().is_ok_and(|length: u32| length <= widest)
+    };
+    if widest == 0 || !length.is_none_or(in_width) {
+        return Err("a range is an address and the number of bits that count, as in \"10.1.0.0/16\"".into());
+    }
+    Ok(text.to_owned())
+}
+
 /// A name that fits into tables, logs and command lines.
 pub(crate) fn name(text: &str) -> Parsed<String> {
     let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -129,3 +194,4 @@ const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 const NAME_LENGTH: usize = 63;
 
 const EXAMPLE_URL: &str = "https://smp.example.com:443/";
+const PROXY_FORM: &str = "must be the address of an HTTP proxy, as in \"http://proxy.example.com:3128\"";
