@@ -12,13 +12,17 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
-    AnchorsReply, DistrustParams, GenerationParams, HistoryReply, NoParams, RegenerateParams,
-    RegenerateReply, RollbackParams, SourcesReply, StatusReply, TrustParams, WatchReply,
+    AnchorsReply, DistrustParams, GenerationParams, HistoryReply, InventoryParams, InventoryReply, NoParams,
+    RefreshParams, RefreshReply, RegenerateParams, RegenerateReply, RollbackParams, SourcesReply,
+    StatusReply, TrustParams, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
 use crate::server::{Ask, Order, Peer, What};
 use crate::socket::connect_now;
-use crate::wire::{AnchorsReport, Event, HistoryReport, RegenReport, SourcesReport, StatusReport};
+use crate::wire::{
+    AnchorsReport, Event, HistoryReport, InventoryReport, RefreshReport, RegenReport, SourcesReport,
+    StatusReport,
+};
 
 mod error;
 
@@ -29,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For a regeneration, which may wait for its turn and for servers that the guard tries.
 const REGENERATE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// For servers that are tried one after another, each with all its timeouts.
+const SERVERS_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Bytes of a reply: a hundred thousand anchors. The daemon is trusted, and a bound costs nothing.
 const MAX_REPLY: usize = 64 << 20;
@@ -153,6 +160,27 @@ impl Client {
                 self.call("io.agentd.Control.Rollback", params, patience).await?
             }
         };
+        Ok(reply.report)
+    }
+
+    /// Asks the management servers for their policies now. It runs to its end even where this future is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn refresh(&mut self, allow_downgrade: bool) -> Result<RefreshReport, ClientError> {
+        let params = RefreshParams { allow_downgrade: Some(allow_downgrade) };
+        let reply: RefreshReply = self.call("io.agentd.Control.Refresh", params, SERVERS_PATIENCE).await?;
+        Ok(reply.report)
+    }
+
+    /// Tells the management servers how this endpoint is, or only has the document made.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn inventory(&mut self, only_make: bool) -> Result<InventoryReport, ClientError> {
+        let params = InventoryParams { only_make: Some(only_make) };
+        let reply: InventoryReply =
+            self.call("io.agentd.Control.Inventory", params, SERVERS_PATIENCE).await?;
         Ok(reply.report)
     }
 

@@ -7,10 +7,10 @@ use zlink::names::{InterfaceName, TypeName};
 
 use crate::refusal::Refusal;
 use crate::wire::{
-    AnchorReport, AnchorsReport, BanReport, BundleReport, DaemonReport, Event, Fault, GenerationReport,
-    GenerationSource, Health, Held, HistoryReport, LastRegeneration, Place, Problem, RegenReport, Rejected,
-    RetainedReport, RollbackReport, ServerReport, Severity, SourceReport, SourcesReport, StatusReport,
-    StoreReport, Warning, WatchingReport,
+    AnchorReport, AnchorsReport, AttemptReport, BanReport, BundleReport, DaemonReport, Event, Fault,
+    GenerationReport, GenerationSource, Health, Held, HistoryReport, InventoryReport, LastRegeneration,
+    ManagementReport, Place, Problem, RefreshReport, RegenReport, Rejected, RetainedReport, RollbackReport,
+    ServerReport, Severity, SourceReport, SourcesReport, StatusReport, StoreReport, Warning, WatchingReport,
 };
 
 mod text;
@@ -94,6 +94,24 @@ const METHODS: &[&Method<'static>] = &[
         &[&Comment::new("Take back a Distrust")],
     ),
     &method(
+        "Refresh",
+        fields::<RefreshParams>(),
+        fields::<RefreshReply>(),
+        &[
+            &Comment::new("Ask the management servers for their policies now, and regenerate"),
+            &Comment::new("For root and the daemon's own user"),
+        ],
+    ),
+    &method(
+        "Inventory",
+        fields::<InventoryParams>(),
+        fields::<InventoryReply>(),
+        &[
+            &Comment::new("Tell the management servers how this endpoint is, now"),
+            &Comment::new("For root and the daemon's own user"),
+        ],
+    ),
+    &method(
         "Watch",
         &[],
         fields::<WatchReply>(),
@@ -125,6 +143,10 @@ const TYPES: &[&CustomType<'static>] = &[
     SourcesReport::CUSTOM_TYPE,
     AnchorsReport::CUSTOM_TYPE,
     AnchorReport::CUSTOM_TYPE,
+    ManagementReport::CUSTOM_TYPE,
+    RefreshReport::CUSTOM_TYPE,
+    InventoryReport::CUSTOM_TYPE,
+    AttemptReport::CUSTOM_TYPE,
     Place::CUSTOM_TYPE,
     Event::CUSTOM_TYPE,
     HistoryReport::CUSTOM_TYPE,
@@ -185,6 +207,32 @@ pub(crate) struct TrustParams {
     pub(crate) fingerprint: String,
     /// Only say what would be done
     pub(crate) dry_run: Option<bool>,
+}
+
+/// Parameters of `Refresh`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefreshParams {
+    /// Take lower versions of policies too
+    pub(crate) allow_downgrade: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Type)]
+pub(crate) struct RefreshReply {
+    pub(crate) report: RefreshReport,
+}
+
+/// Parameters of `Inventory`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, Type)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InventoryParams {
+    /// Only make the document, and send nothing
+    pub(crate) only_make: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Type)]
+pub(crate) struct InventoryReply {
+    pub(crate) report: InventoryReport,
 }
 
 /// Parameters of a method that takes none.

@@ -15,7 +15,10 @@ use tracing::{debug, warn};
 use crate::frame::{Frames, encode};
 use crate::refusal::Refusal;
 use crate::socket::Listener;
-use crate::wire::{AnchorsReport, Event, HistoryReport, RegenReport, SourcesReport, StatusReport};
+use crate::wire::{
+    AnchorsReport, Event, HistoryReport, InventoryReport, RefreshReport, RegenReport, SourcesReport,
+    StatusReport,
+};
 
 mod admission;
 mod conversation;
@@ -42,6 +45,10 @@ pub trait Handler {
     fn generation(&self, number: u64) -> impl Future<Output = Result<AnchorsReport, Refusal>>;
     /// Carries out an order. Is called for callers that may, never beside a regeneration that a caller asked for.
     fn order(&self, order: Order, by: Peer) -> impl Future<Output = Result<RegenReport, Refusal>>;
+    /// Asks the management servers for their policies. Is called for callers that may.
+    fn refresh(&self, allow_downgrade: bool) -> impl Future<Output = Result<RefreshReport, Refusal>>;
+    /// Tells the management servers how things are, or only makes the document. Is called for callers that may.
+    fn inventory(&self, only_make: bool) -> impl Future<Output = Result<InventoryReport, Refusal>>;
     /// The events from now on. A watcher that falls behind is told how many it missed.
     fn watch(&self) -> broadcast::Receiver<Event>;
 }

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
 mod history;
+mod management;
 mod report;
 mod status;
 
 pub use history::{
     BanReport, GenerationReport, GenerationSource, HistoryReport, RetainedReport, RollbackReport,
 };
+pub use management::{AttemptReport, InventoryReport, ManagementReport, RefreshReport};
 pub use report::{
     AnchorReport, AnchorsReport, BundleReport, Place, RegenReport, SourceReport, SourcesReport,
 };

@@ -23,6 +23,7 @@ use trust_tls::Pin;
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
 use crate::look::{Look, SafeReader, StorePaths, look};
+use crate::management::disk::Disk;
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
 use crate::read::Rules;
 use crate::servers::server_key;
@@ -43,6 +44,8 @@ pub struct Endpoint {
     history: History,
     keep: Keep,
     security: agent_config::Security,
+    /// The places of what servers send.
+    disk: Disk,
 }
 
 /// A publication: what `Action::Carry` orders.
@@ -121,6 +124,7 @@ impl Endpoint {
             reader: Arc::new(reader),
             files: Arc::new(RealFs),
             security: settings.security.clone(),
+            disk: Disk::new(settings),
             paths,
         }
     }
@@ -177,7 +181,11 @@ impl Endpoint {
                 make_directory(path, mode)?;
             }
         }
-        Ok(Lock::acquire(&self.paths.state)?)
+        let lock = Lock::acquire(&self.paths.state)?;
+        if let Err(error) = self.disk.recover(&*self.files) {
+            tracing::error!(code = error.code(), remedy = %error.remedy(), "policies of a server are not all in place: {error}");
+        }
+        Ok(lock)
     }
 
     /// Whether this user may read the state.

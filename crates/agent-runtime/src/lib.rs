@@ -11,6 +11,7 @@ pub mod history;
 mod journal;
 pub mod lock;
 pub mod look;
+pub mod management;
 pub mod once;
 pub mod orders;
 pub mod prove;

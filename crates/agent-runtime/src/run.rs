@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_management::refresh::Set;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -20,7 +21,9 @@ use crate::endpoint::{Endpoint, Job};
 use crate::history::History;
 use crate::lock::Lock;
 use crate::look::Look;
+use crate::management::disk::{Disk, Record};
 use crate::prove::Inquiry;
+use crate::publish::{PublishError, RealFs, Step};
 use crate::servers::{ServerStatus, Servers};
 use crate::watch::{WatchReport, Watcher};
 
@@ -40,11 +43,29 @@ pub enum Command {
         /// Where the answer goes; `None` where nobody waits.
         reply: Option<oneshot::Sender<Arc<Outcome>>>,
     },
+    /// Put a set of policies and anchors in place, then regenerate.
+    Take(Box<Take>),
     /// Tell how things are.
     View(oneshot::Sender<View>),
     /// Go on with other settings.
     Reload(Box<agent_config::Settings>),
 }
+
+/// A set of policies and anchors that a server had.
+#[derive(Debug)]
+pub struct Take {
+    /// The files.
+    pub set: Set,
+    /// What to remember with it.
+    pub record: Record,
+    /// Told whether they are in place.
+    pub placed: oneshot::Sender<Result<(), PublishError>>,
+    /// Told what came of the regeneration.
+    pub reply: oneshot::Sender<Arc<Outcome>>,
+}
+
+/// A set that is to be put in place, and who is told.
+type Placing = (Set, Record, oneshot::Sender<Result<(), PublishError>>);
 
 /// How things are.
 #[derive(Debug, Clone)]
@@ -105,6 +126,10 @@ pub struct Runner {
     last_outcome: Option<Arc<Outcome>>,
     outcomes: broadcast::Sender<Arc<Outcome>>,
     servers: Servers,
+    /// Sets to be put in place by the next look, before it looks.
+    to_take: Vec<Placing>,
+    /// The places of what servers send.
+    disk: Disk,
     /// After the first sign of a change, so that one rename is one look and not three; short, for what is added counts
     /// at once and what is lost waits by itself.
     settle: Duration,
@@ -154,6 +179,8 @@ impl Runner {
             start_warning,
             last_outcome: None,
             outcomes,
+            to_take: Vec::new(),
+            disk: Disk::new(settings),
             settle: settings.watch.settle,
             hint_at: None,
         }
@@ -210,7 +237,12 @@ impl Runner {
             Action::Look => {
                 let endpoint = self.endpoint.clone();
                 let known = Arc::clone(self.engine.state());
+                let (sets, disk) = (self.sets_to_take(), self.disk.clone());
                 self.job = Some(tokio::task::spawn_blocking(move || {
+                    // Between two looks, so that none sees half of a set.
+                    for (set, record, placed) in sets {
+                        let _gone = placed.send(disk.take(&RealFs, &set, &record));
+                    }
                     let look = endpoint.look(&known);
                     parse_what_changed(&look, &known);
                     Done::Looked(look)
@@ -238,6 +270,23 @@ impl Runner {
             Action::Report(outcome) => self.report(outcome),
             Action::WakeIn(pause) => self.wake = Some(Instant::now() + jittered(pause, self.clock.now())),
         }
+    }
+
+    /// The sets that this look is to put in place; none where somebody else has the store.
+    fn sets_to_take(&mut self) -> Vec<Placing> {
+        let sets = std::mem::take(&mut self.to_take);
+        if sets.is_empty() || self.take_lock().is_ok() {
+            return sets;
+        }
+        for (_, _, placed) in sets {
+            let path = self.endpoint.paths().state.clone();
+            let _gone = placed.send(Err(PublishError::Step {
+                step: Step::OpenDirectory,
+                path,
+                errno: rustix::io::Errno::BUSY,
+            }));
+        }
+        Vec::new()
     }
 
     fn take_lock(&mut self) -> Result<(), Failure> {
@@ -307,6 +356,19 @@ impl Runner {
                 }
                 self.handle(Event::Ask(Ask { id, force, dry_run, by, order }));
             }
+            Command::Take(take) => {
+                let Take { set, record, placed, reply } = *take;
+                self.to_take.push((set, record, placed));
+                // In one step: the look that puts it in place is the one that answers.
+                let by = Trigger::Refresh;
+                self.command(Command::Regenerate {
+                    force: false,
+                    dry_run: false,
+                    by,
+                    order: None,
+                    reply: Some(reply),
+                });
+            }
             Command::View(reply) => {
                 let _gone = reply.send(self.view());
             }
@@ -317,6 +379,7 @@ impl Runner {
                     self.lock = None;
                 }
                 self.endpoint = endpoint;
+                self.disk = Disk::new(&settings);
                 self.settle = settings.watch.settle;
                 self.configured = (*settings).clone();
                 self.servers.reload(&settings, self.endpoint.paths().merged.clone());

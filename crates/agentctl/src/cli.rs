@@ -171,6 +171,25 @@ Examples:
         #[arg(long)]
         dry_run: bool,
     },
+    /// Ask the management servers for their policies now, and regenerate
+    #[command(after_help = "Examples:
+  agentctl refresh
+  agentctl refresh --json | jq .written
+  agentctl refresh --allow-downgrade   # take an older policy on purpose")]
+    Refresh {
+        /// Take a lower version of a policy too
+        #[arg(long)]
+        allow_downgrade: bool,
+    },
+    /// Tell the management servers how this endpoint is, now
+    #[command(after_help = "Examples:
+  agentctl inventory
+  agentctl inventory --print | jq .store.anchors   # what they would be told")]
+    Inventory {
+        /// Show the document and send nothing
+        #[arg(long)]
+        print: bool,
+    },
     /// Follow what happens, until interrupted
     #[command(after_help = "Examples:
   agentctl watch

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent_control::wire::{
-    AnchorsReport, DaemonReport, Event, HistoryReport, Problem, RegenReport, SourcesReport, StatusReport,
-    WatchingReport,
+    AnchorsReport, DaemonReport, Event, HistoryReport, InventoryReport, Problem, RefreshReport, RegenReport,
+    SourcesReport, StatusReport, WatchingReport,
 };
 use agent_control::{Ask, Handler, Order, Peer, Refusal, What};
 use agent_runtime::clock::Clock;
@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use trust_core::engine::Trigger;
 
 use crate::manager::Standing;
+use crate::managing::Managing;
 
 /// Who we are, for the status.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub(crate) struct Answers {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) identity: Identity,
+    pub(crate) managing: Managing,
 }
 
 impl Answers {
@@ -84,7 +86,10 @@ impl Handler for Answers {
         status.servers = view.servers.iter().map(agent_runtime::servers::ServerStatus::report).collect();
         status.daemon = Some(self.daemon(&view));
         status.last_regeneration = report::last_regeneration(&view.state, view.last_outcome.as_deref());
+        status.management = Some(self.managing.report());
         status.problems = problems(&view, &*self.clock);
+        status.problems.extend(self.managing.problems());
+        status.problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         status.health = report::health(&view.state, &status.problems);
         Ok(status)
     }
@@ -126,6 +131,14 @@ impl Handler for Answers {
             beside(move || orders::resolve(&wanted, &view.history, &view.state, &view.settings, &who, now));
         let resolved = resolved.await?.map_err(|error| unordered(&error))?;
         self.carry_out(false, order.dry_run, by, Some(resolved)).await
+    }
+
+    async fn refresh(&self, allow_downgrade: bool) -> Result<RefreshReport, Refusal> {
+        self.managing.refresh(allow_downgrade).await
+    }
+
+    async fn inventory(&self, only_make: bool) -> Result<InventoryReport, Refusal> {
+        self.managing.inventory(only_make).await
     }
 
     fn watch(&self) -> broadcast::Receiver<Event> {

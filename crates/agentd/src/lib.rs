@@ -13,6 +13,7 @@ mod failure;
 mod handler;
 mod logging;
 mod manager;
+mod managing;
 mod metrics;
 mod playground;
 mod service;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use agent_config::Settings;
 use agent_control::wire::Event;
-use agent_control::{Listener, Options};
+use agent_control::{Handler as _, Listener, Options};
 use agent_runtime::clock::{Clock, SystemClock};
 use agent_runtime::endpoint::{Endpoint, OpenError};
 use agent_runtime::lock::{Lock, LockError};
+use agent_runtime::management;
+use agent_runtime::management::daemon::{Management, Wish};
 use agent_runtime::report;
 use agent_runtime::run::{Command, Runner};
 use agent_runtime::watch::Watcher;
@@ -21,6 +23,7 @@ use trust_core::engine::{Outcome, Trigger};
 use crate::failure::Failure;
 use crate::handler::{Answers, Identity};
 use crate::manager::{self, Standing};
+use crate::managing::Managing;
 use crate::metrics;
 use crate::signals::{Request, Signals};
 
@@ -51,6 +54,9 @@ pub(crate) struct Service {
     inbox: mpsc::Receiver<Command>,
     /// Where the metrics go.
     textfile: Option<PathBuf>,
+    settings: Settings,
+    wishes: mpsc::Receiver<Wish>,
+    standing: management::daemon::Standing,
 }
 
 impl Service {
@@ -72,9 +78,22 @@ impl Service {
         let socket = settings.control.socket.clone();
         let listener = bind(&socket)?;
         let identity = Identity { started: clock.now(), socket };
-        let answers = Answers { commands: commands.clone(), events, clock, identity };
-        let textfile = settings.metrics.textfile.clone();
-        Ok(Self { source, runner, listener, signals, answers, outcomes: reported, commands, inbox, textfile })
+        let (managing, wishes, standing) = Managing::new();
+        let answers = Answers { commands: commands.clone(), events, clock, identity, managing };
+        Ok(Self {
+            source,
+            runner,
+            listener,
+            signals,
+            answers,
+            outcomes: reported,
+            commands,
+            inbox,
+            settings: settings.clone(),
+            wishes,
+            standing,
+            textfile: settings.metrics.textfile.clone(),
+        })
     }
 
     /// Runs until TERM or INT. READY is sent when the first regeneration stands.
@@ -96,13 +115,22 @@ impl Service {
         );
         let standing = self.answers.standing();
         let kept = keep(standing, self.outcomes.resubscribe(), faults, stopping(stopped.clone()));
+        let managing = self.answers.managing.clone();
+        let reports = {
+            let answers = self.answers.clone();
+            async move || Some((answers.status().await.ok()?, answers.anchors().await.ok()?))
+        };
+        let store = management::Loop { commands: self.commands.clone(), reports };
+        let clock = Arc::clone(&self.answers.clock);
+        let management = Management::new(&self.settings, store, clock, self.wishes, self.standing);
         tokio::join!(
+            management.run(stopping(stopped.clone())),
             self.runner.run(self.inbox, stopping(stopped.clone())),
             agent_control::serve(self.listener, self.answers, options, stopping(stopped.clone())),
             forward(self.outcomes, events, stopping(stopped)),
             kept,
             measured,
-            steer(self.signals, self.source, self.commands, Told { fault, textfile }, stop),
+            steer(self.signals, self.source, (self.commands, managing), Told { fault, textfile }, stop),
         );
         info!("stopped");
     }
@@ -133,7 +161,7 @@ struct Told {
 async fn steer(
     mut signals: Signals,
     source: Source,
-    commands: mpsc::Sender<Command>,
+    (commands, managing): (mpsc::Sender<Command>, Managing),
     told: Told,
     stop: watch::Sender<bool>,
 ) {
@@ -155,7 +183,7 @@ async fn steer(
             Request::Regenerate => drop(regenerate(&commands, Trigger::Signal).await),
             Request::Reload => {
                 manager::tell_reloading();
-                match reload(&source, &commands).await {
+                match reload(&source, &commands, &managing).await {
                     Ok(textfile) => {
                         told.textfile.send_replace(textfile);
                         waiting = Some(regenerate(&commands, Trigger::Reload).await);
@@ -199,12 +227,17 @@ async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger) -> oneshot::R
 
 /// Gives where the metrics go now. A configuration that is wrong changes nothing: the old one stays in force, and that is
 /// said.
-async fn reload(source: &Source, commands: &mpsc::Sender<Command>) -> Result<Option<PathBuf>, Failure> {
+async fn reload(
+    source: &Source,
+    commands: &mpsc::Sender<Command>,
+    managing: &Managing,
+) -> Result<Option<PathBuf>, Failure> {
     let settings = source.load().inspect_err(|failure| {
         error!(%failure, "the configuration was not read again: the one in force stays");
     })?;
     info!("configuration read again");
     let textfile = settings.metrics.textfile.clone();
+    managing.reload(&settings).await;
     let _gone = commands.send(Command::Reload(Box::new(settings))).await;
     Ok(textfile)
 }

@@ -256,7 +256,9 @@ impl Engine {
     fn plan(&self, now: Now, batch: &Batch, seen: Observation) -> Plan {
         // Who asks for a regeneration says that the sources are as they should be; only a file that is visibly
         // being written is given its time.
-        let asked = batch.wishes.iter().any(|wish| wish.ask.by != Trigger::Start);
+        // Nobody says so at a start, nor where a timer goes off.
+        let says_nothing = |by| matches!(by, Trigger::Start | Trigger::Refresh | Trigger::Inventory);
+        let asked = batch.wishes.iter().any(|wish| !says_nothing(wish.ask.by));
         let quiet = |id: &SourceId, reading: &Reading| match reading {
             Reading::Read { snapshot, fresh: true } if asked => !snapshot.content().incomplete,
             _ if asked => true,

@@ -14,8 +14,9 @@ use zlink::varlink_service::{self, Info};
 use super::{Ask, Handler, Order, Peer, Shared, What};
 use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
-    self, AnchorsReply, DistrustParams, GenerationParams, HistoryReply, NoParams, RegenerateParams,
-    RegenerateReply, RollbackParams, SourcesReply, StatusReply, TrustParams, WatchReply,
+    self, AnchorsReply, DistrustParams, GenerationParams, HistoryReply, InventoryParams, InventoryReply,
+    NoParams, RefreshParams, RefreshReply, RegenerateParams, RegenerateReply, RollbackParams, SourcesReply,
+    StatusReply, TrustParams, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
 
@@ -142,6 +143,8 @@ impl<H: Handler + 'static> Conversation<H> {
             "io.agentd.Control.Rollback" => self.reply(frames, quiet, self.rollback(request).await).await,
             "io.agentd.Control.Distrust" => self.reply(frames, quiet, self.distrust(request).await).await,
             "io.agentd.Control.Trust" => self.reply(frames, quiet, self.trust(request).await).await,
+            "io.agentd.Control.Refresh" => self.reply(frames, quiet, self.refresh(request).await).await,
+            "io.agentd.Control.Inventory" => self.reply(frames, quiet, self.inventory(request).await).await,
             "io.agentd.Control.Watch" => {
                 self.reply(frames, quiet, Err::<(), _>(Standard::ExpectedMore.into())).await
             }
@@ -207,6 +210,20 @@ impl<H: Handler + 'static> Conversation<H> {
         let order = Order { what, dry_run: dry_run.unwrap_or(false) };
         let (turnstile, handler) = (&self.shared.turnstile, &self.shared.handler);
         Ok(RegenerateReply { report: turnstile.order(handler, order, self.peer).await? })
+    }
+
+    async fn refresh(&self, request: &Request) -> Result<RefreshReply, Denied> {
+        let params: RefreshParams = parameters(request)?;
+        self.must_be_privileged()?;
+        let allow_downgrade = params.allow_downgrade.unwrap_or(false);
+        Ok(RefreshReply { report: self.shared.handler.refresh(allow_downgrade).await? })
+    }
+
+    async fn inventory(&self, request: &Request) -> Result<InventoryReply, Denied> {
+        let params: InventoryParams = parameters(request)?;
+        self.must_be_privileged()?;
+        let only_make = params.only_make.unwrap_or(false);
+        Ok(InventoryReply { report: self.shared.handler.inventory(only_make).await? })
     }
 
     fn must_be_privileged(&self) -> Result<(), Denied> {

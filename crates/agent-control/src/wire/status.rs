@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zlink::introspect::CustomType;
 
-use super::{BanReport, Held, RollbackReport, SCHEMA, SourceReport, Warning};
+use super::{BanReport, Held, ManagementReport, RollbackReport, SCHEMA, SourceReport, Warning};
 
 /// `agentctl status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
@@ -26,6 +26,8 @@ pub struct StatusReport {
     pub problems: Vec<Problem>,
     /// The last regeneration; null where none is known.
     pub last_regeneration: Option<LastRegeneration>,
+    /// Policies and inventory; null where no server is asked for either.
+    pub management: Option<ManagementReport>,
 }
 
 impl StatusReport {
@@ -45,6 +47,7 @@ impl StatusReport {
             servers: Vec::new(),
             problems: Vec::new(),
             last_regeneration: None,
+            management: None,
         }
     }
 }

@@ -208,3 +208,23 @@ fn a_stop_does_not_wait_for_ever() {
         assert!(matches!(call.await.unwrap(), Err(ClientError::Closed { .. } | ClientError::Refused(_))));
     });
 }
+
+#[test]
+fn errands_are_for_those_who_may() {
+    run(async {
+        let daemon = Daemon::start(|_| {});
+        let mut client = daemon.client().await;
+        assert_eq!(client.refresh(false).await.unwrap().result, "unchanged");
+        assert_eq!(client.refresh(true).await.unwrap().result, "taken");
+        assert_eq!(client.inventory(false).await.unwrap().result, "sent");
+        assert_eq!(client.inventory(true).await.unwrap().result, "made");
+        let closed = Daemon::start(|options| options.may_change = |_| false);
+        let mut client = closed.client().await;
+        let denied = |error| matches!(error, ClientError::Refused(Refusal::PermissionDenied { .. }));
+        assert!(denied(client.refresh(false).await.unwrap_err()));
+        assert!(
+            denied(client.inventory(true).await.unwrap_err()),
+            "the document tells what is not for everyone"
+        );
+    });
+}

@@ -216,6 +216,8 @@ fn the_description_is_whole() {
             "Rollback",
             "Distrust",
             "Trust",
+            "Refresh",
+            "Inventory",
             "Watch"
         ]
     );

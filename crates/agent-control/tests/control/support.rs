@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agent_control::wire::{
-    AnchorReport, AnchorsReport, BundleReport, Event, HistoryReport, Place, RegenReport, SourcesReport,
-    StatusReport, StoreReport,
+    AnchorReport, AnchorsReport, BundleReport, Event, HistoryReport, InventoryReport, Place, RefreshReport,
+    RegenReport, SourcesReport, StatusReport, StoreReport,
 };
 use agent_control::{Ask, Client, Handler, Options, Order, Peer, Refusal, bind, serve};
 use serde_json::Value;
@@ -107,8 +107,44 @@ impl Handler for Fake {
         Ok(regen(self.runs.get(), Ask { force: false, dry_run }))
     }
 
+    async fn refresh(&self, allow_downgrade: bool) -> Result<RefreshReport, Refusal> {
+        Ok(refresh(if allow_downgrade { "taken" } else { "unchanged" }))
+    }
+
+    async fn inventory(&self, only_make: bool) -> Result<InventoryReport, Refusal> {
+        Ok(inventory(if only_make { "made" } else { "sent" }))
+    }
+
     fn watch(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+}
+
+pub(crate) fn refresh(result: &str) -> RefreshReport {
+    RefreshReport {
+        result: result.to_owned(),
+        server: Some("smp".to_owned()),
+        how: None,
+        connections: 1,
+        written: vec!["a.xml".to_owned()],
+        removed_files: Vec::new(),
+        attempts: Vec::new(),
+        changed: true,
+        generation: 2,
+        added: Vec::new(),
+        removed: Vec::new(),
+    }
+}
+
+pub(crate) fn inventory(result: &str) -> InventoryReport {
+    InventoryReport {
+        result: result.to_owned(),
+        server: Some("smp".to_owned()),
+        sent: 1,
+        waiting: 0,
+        dropped: 0,
+        attempts: Vec::new(),
+        document: None,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use agent_control::Ask;
 use agent_control::wire::{
-    AnchorsReport, BanReport, DaemonReport, Fault, GenerationReport, GenerationSource, Health, Held,
-    HistoryReport, LastRegeneration, Problem, RegenReport, Rejected, RetainedReport, RollbackReport,
-    ServerReport, Severity, SourceReport, SourcesReport, StatusReport, Warning, WatchingReport,
+    AnchorsReport, AttemptReport, BanReport, DaemonReport, Fault, GenerationReport, GenerationSource, Health,
+    Held, HistoryReport, LastRegeneration, ManagementReport, Problem, RegenReport, Rejected, RetainedReport,
+    RollbackReport, ServerReport, Severity, SourceReport, SourcesReport, StatusReport, Warning,
+    WatchingReport,
 };
 use serde_json::{Value, json};
 
-use crate::support::{anchor, event, regen, store};
+use crate::support::{anchor, event, inventory, refresh, regen, store};
 
 fn source() -> SourceReport {
     SourceReport {
@@ -24,6 +25,30 @@ fn source() -> SourceReport {
         notes: vec!["utf8-bom".to_owned()],
         watched: Some(true),
         last_looked: Some("2026-01-01T00:00:00Z".to_owned()),
+    }
+}
+
+fn management() -> ManagementReport {
+    ManagementReport {
+        refreshed_at: Some("2026-01-01T00:00:00Z".to_owned()),
+        refreshed_from: Some("smp".to_owned()),
+        next_refresh: None,
+        refresh_error: None,
+        policies: 2,
+        inventory_at: None,
+        next_inventory: None,
+        inventory_error: Some("timeout".to_owned()),
+        waiting: 1,
+    }
+}
+
+fn attempt() -> AttemptReport {
+    AttemptReport {
+        server: "smp".to_owned(),
+        url: "https://smp.example/".to_owned(),
+        code: "timeout".to_owned(),
+        message: "no answer".to_owned(),
+        remedy: "wait".to_owned(),
     }
 }
 
@@ -94,6 +119,7 @@ fn status() -> StatusReport {
         servers: vec![server()],
         problems: vec![problem()],
         last_regeneration: Some(last()),
+        management: Some(management()),
         ..StatusReport::new(store(3))
     }
 }
@@ -170,6 +196,10 @@ pub(crate) fn samples() -> Vec<(&'static str, Value)> {
                 at: None,
             }),
         ),
+        ("ManagementReport", json!(management())),
+        ("RefreshReport", json!(refresh("taken"))),
+        ("InventoryReport", json!(inventory("sent"))),
+        ("AttemptReport", json!(attempt())),
     ]
 }
 
@@ -230,6 +260,11 @@ fn a_status_has_the_promised_shape() {
             }],
             "last_regeneration": {
                 "at": "2026-01-01T00:00:00Z", "by": "start", "why": [], "changed": true, "result": "published",
+            },
+            "management": {
+                "refreshed_at": "2026-01-01T00:00:00Z", "refreshed_from": "smp", "next_refresh": null,
+                "refresh_error": null, "policies": 2, "inventory_at": null, "next_inventory": null,
+                "inventory_error": "timeout", "waiting": 1,
             },
         })
     );

@@ -38,7 +38,7 @@ pub(super) fn get(context: &Context) -> Result<AnchorsReport, Error> {
     context.either(async |client| client.anchors().await, in_process)
 }
 
-fn in_process(context: &Context) -> Result<AnchorsReport, Error> {
+pub(crate) fn in_process(context: &Context) -> Result<AnchorsReport, Error> {
     let endpoint = context.readable()?;
     let (state, _) = endpoint.load();
     let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);

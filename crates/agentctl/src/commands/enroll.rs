@@ -129,6 +129,9 @@ impl Enrolment<'_> {
             names: agent_config::Names::Compat,
             pin: None,
             role: self.role(),
+            favourite: false,
+            ranges: Vec::new(),
+            priority: 0,
         };
         let configured = self.context.settings.servers.iter().find(|server| server.url == self.url);
         let server = configured.unwrap_or(&server);

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use agent_control::wire::{Health, ServerReport, Severity, StatusReport};
+use agent_control::wire::{Health, ManagementReport, ServerReport, Severity, StatusReport};
+use agent_runtime::management::{self, disk::Disk};
 use agent_runtime::report::{self, Findings, Live};
 use agent_runtime::servers::{self, ServerStatus};
 use jiff::Timestamp;
@@ -31,7 +32,7 @@ pub(super) fn get(context: &Context) -> Result<StatusReport, Error> {
 }
 
 /// The store as it is, the sources as a look finds them now.
-fn in_process(context: &Context) -> Result<StatusReport, Error> {
+pub(crate) fn in_process(context: &Context) -> Result<StatusReport, Error> {
     let once = context.dry_run(false, Trigger::Watch)?;
     let endpoint = context.endpoint();
     let (stored, _) = endpoint.load();
@@ -55,6 +56,11 @@ fn in_process(context: &Context) -> Result<StatusReport, Error> {
         behind: once.outcome.would_write(),
         now: context.clock.now(),
     });
+    let disk = Disk::new(&context.settings);
+    let record = disk.load();
+    status.management = Some(management::report::management(&record, disk.waiting().len(), None, None));
+    status.problems.extend(management::report::problems(&record));
+    status.problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     status.health = report::health(&stored, &status.problems);
     Ok(status)
 }
@@ -92,6 +98,9 @@ fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Res
     for server in &report.servers {
         write_server(server, now, out)?;
     }
+    if let Some(management) = &report.management {
+        write_management(management, now, out)?;
+    }
     if let Some(last) = &report.last_regeneration {
         let why = if last.why.is_empty() { String::new() } else { format!(": {}", last.why.join("; ")) };
         writeln!(out, "  {:<9} {} {} by {}{why}", "last", last.result, relative_of(&last.at, now), last.by)?;
@@ -115,6 +124,31 @@ fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Res
         for fix in &problem.fix {
             writeln!(out, "      fix  {fix}")?;
         }
+    }
+    Ok(())
+}
+
+fn write_management(management: &ManagementReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let next = |at: &Option<String>| {
+        at.as_ref().map_or_else(String::new, |at| format!("; next {}", relative_of(at, now)))
+    };
+    if management.refreshed_at.is_some() || management.next_refresh.is_some() {
+        let last = match (&management.refreshed_at, &management.refreshed_from) {
+            (Some(at), Some(from)) => {
+                format!("{} from {from}, refreshed {}", management.policies, relative_of(at, now))
+            }
+            _ => "never refreshed".to_owned(),
+        };
+        writeln!(out, "  {:<9} {last}{}", "policies", next(&management.next_refresh))?;
+    }
+    if management.inventory_at.is_some() || management.next_inventory.is_some() || management.waiting > 0 {
+        let last = management
+            .inventory_at
+            .as_ref()
+            .map_or_else(|| "never sent".to_owned(), |at| format!("sent {}", relative_of(at, now)));
+        let waiting =
+            if management.waiting == 0 { String::new() } else { format!(", {} waiting", management.waiting) };
+        writeln!(out, "  {:<9} {last}{waiting}{}", "inventory", next(&management.next_inventory))?;
     }
     Ok(())
 }

@@ -34,6 +34,10 @@ pub enum Trigger {
     Signal,
     /// The configuration was read again.
     Reload,
+    /// Policies were asked of a server.
+    Refresh,
+    /// The inventory is about to be sent.
+    Inventory,
     /// `agentctl`, run by this user.
     Operator {
         /// The user's id.
@@ -50,6 +54,8 @@ impl Trigger {
             Self::Watch => "watch".to_owned(),
             Self::Signal => "signal".to_owned(),
             Self::Reload => "reload".to_owned(),
+            Self::Refresh => "refresh".to_owned(),
+            Self::Inventory => "inventory".to_owned(),
             Self::Operator { uid } => format!("operator uid {uid}"),
         }
     }

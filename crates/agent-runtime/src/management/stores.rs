@@ -1,0 +1,86 @@
+//! Who changes the store: the daemon's loop, or this process under the lock.
+
+use std::sync::Arc;
+
+use agent_config::Settings;
+use agent_control::wire::{AnchorsReport, StatusReport};
+use agent_management::refresh::Set;
+use tokio::sync::{mpsc, oneshot};
+use trust_core::engine::{Ask, Outcome, Trigger};
+use trust_core::plan::StoreState;
+
+use super::disk::{Disk, Record};
+use super::errands::{Store, Took};
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::once;
+use crate::publish::RealFs;
+use crate::run::{Command, Take};
+
+/// The daemon's loop; `R` tells how things are.
+pub struct Loop<R> {
+    /// Its inbox.
+    pub commands: mpsc::Sender<Command>,
+    /// How things are, as the control socket tells it.
+    pub reports: R,
+}
+
+impl<R: AsyncFn() -> Option<(StatusReport, AnchorsReport)>> Store for Loop<R> {
+    async fn state(&self) -> Option<Arc<StoreState>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::View(reply)).await.ok()?;
+        answer.await.ok().map(|view| view.state)
+    }
+
+    async fn take(&self, set: Set, record: Record) -> Option<Took> {
+        let (placed, files) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
+        let take = Take { set, record, placed, reply };
+        self.commands.send(Command::Take(Box::new(take))).await.ok()?;
+        Some(Took { files: files.await.ok()?, outcome: outcome.await.ok()? })
+    }
+
+    async fn regenerate(&self, by: Trigger) -> Option<Arc<Outcome>> {
+        let (reply, answer) = oneshot::channel();
+        let command =
+            Command::Regenerate { force: false, dry_run: false, by, order: None, reply: Some(reply) };
+        self.commands.send(command).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn reports(&self) -> Option<(StatusReport, AnchorsReport)> {
+        (self.reports)().await
+    }
+}
+
+/// This process, which holds the lock.
+pub struct InProcess<R> {
+    /// The files.
+    pub endpoint: Endpoint,
+    /// The settings.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// How things are.
+    pub reports: R,
+}
+
+impl<R: Fn() -> Option<(StatusReport, AnchorsReport)>> Store for InProcess<R> {
+    async fn state(&self) -> Option<Arc<StoreState>> {
+        Some(Arc::new(self.endpoint.load().0))
+    }
+
+    async fn take(&self, set: Set, record: Record) -> Option<Took> {
+        let files = Disk::new(&self.settings).take(&RealFs, &set, &record);
+        Some(Took { files, outcome: self.regenerate(Trigger::Refresh).await? })
+    }
+
+    async fn regenerate(&self, by: Trigger) -> Option<Arc<Outcome>> {
+        let ask = Ask { id: 0, force: false, dry_run: false, by, order: None };
+        Some(once::regenerate(&self.endpoint, &self.settings, &*self.clock, ask).outcome)
+    }
+
+    async fn reports(&self) -> Option<(StatusReport, AnchorsReport)> {
+        (self.reports)()
+    }
+}
