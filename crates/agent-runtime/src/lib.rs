@@ -8,7 +8,7 @@ pub mod config;
 pub mod endpoint;
 pub mod escape;
 pub mod history;
-mod journal;
+pub mod journal;
 pub mod lock;
 pub mod look;
 pub mod management;

@@ -1,10 +1,13 @@
 //! The log: to the journal where systemd started us, else to stderr as text or JSON.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use agent_config::{Level, LogFormat, Settings};
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -40,15 +43,30 @@ fn text() -> BoxedLayer {
     use std::io::IsTerminal as _;
     tracing_subscriber::fmt::layer()
         .with_target(false)
+        .fmt_fields(debug_fn(for_people))
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_writer(stderr)
         .boxed()
 }
 
+/// A field of a line for people: message ids are for the journal and for JSON. What could steer a terminal is spelt out.
+fn for_people(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = match field.name() {
+        "message_id" => return Ok(()),
+        "message" => format!("{value:?}"),
+        name => format!(" {name}={value:?}"),
+    };
+    text.chars().try_for_each(|c| match c.is_control() {
+        true => write!(writer, "{}", c.escape_default()),
+        false => writer.write_char(c),
+    })
+}
+
 /// The journal, if it is what our stderr is connected to (`sd_journal_stream_fd(3)`).
 fn journal() -> Option<BoxedLayer> {
     std::env::var_os("JOURNAL_STREAM")?;
-    tracing_journald::layer().ok().map(tracing_subscriber::Layer::boxed)
+    // Without a prefix: MESSAGE_ID has a meaning to the journal by this very name, and the others read better.
+    tracing_journald::layer().ok().map(|layer| layer.with_field_prefix(None).boxed())
 }
 
 fn stderr() -> IgnoreErrors {

@@ -9,6 +9,7 @@ use agent_control::wire::Event;
 use agent_control::{Handler as _, Listener, Options};
 use agent_runtime::clock::{Clock, SystemClock};
 use agent_runtime::endpoint::{Endpoint, OpenError};
+use agent_runtime::journal::id;
 use agent_runtime::lock::{Lock, LockError};
 use agent_runtime::management;
 use agent_runtime::management::daemon::{Management, Wish};
@@ -200,7 +201,7 @@ async fn steer(
         }
     }
     manager::tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
-    info!("stopping");
+    info!(message_id = id::STOPPING, "stopping");
     // All receivers may be gone already.
     let _gone = stop.send(true);
 }
@@ -233,7 +234,7 @@ async fn reload(
     managing: &Managing,
 ) -> Result<Option<PathBuf>, Failure> {
     let settings = source.load().inspect_err(|failure| {
-        error!(%failure, "the configuration was not read again: the one in force stays");
+        error!(message_id = id::CONFIGURATION_REFUSED, %failure, "the configuration was not read again: the one in force stays");
     })?;
     info!("configuration read again");
     let textfile = settings.metrics.textfile.clone();
@@ -285,7 +286,7 @@ async fn forward(
 fn log_ready(outcome: &Outcome) {
     let state = &outcome.plan.next;
     let anchors = state.bundle.as_ref().map_or(0, |bundle| bundle.anchors.len());
-    info!(generation = state.generation, anchors, "ready");
+    info!(message_id = id::READY, generation = state.generation, anchors, "ready");
 }
 
 fn bind(socket: &Path) -> Result<Listener, Failure> {

@@ -11,6 +11,7 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/agentd.toml", "etc/agentd/agentd.toml", 0o644),
     ("systemd/agentd.service", "usr/lib/systemd/system/agentd.service", 0o644),
     ("systemd/agentd.preset", "usr/lib/systemd/system-preset/50-agentd.preset", 0o644),
+    ("systemd/agentd.catalog", "usr/lib/systemd/catalog/agentd.catalog", 0o644),
     ("systemd/agentd.sysusers", "usr/lib/sysusers.d/agentd.conf", 0o644),
     ("systemd/agentd.tmpfiles", "usr/lib/tmpfiles.d/agentd.conf", 0o644),
     ("README.md", "usr/share/doc/agentd/README.md", 0o644),

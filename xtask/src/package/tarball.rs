@@ -18,6 +18,7 @@ const BOTH: &[(&str, &str)] = &[
 
 const LINUX: &[(&str, &str)] = &[
     ("systemd/agentd.service", "systemd/agentd.service"),
+    ("systemd/agentd.catalog", "systemd/agentd.catalog"),
     ("systemd/agentd.preset", "systemd/agentd.preset"),
     ("systemd/agentd.sysusers", "systemd/agentd.sysusers"),
     ("systemd/agentd.tmpfiles", "systemd/agentd.tmpfiles"),
