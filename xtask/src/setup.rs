@@ -37,6 +37,7 @@ const TOOLS: &[Tool] = &[
     tool("git", "git", READERS),
     tool("faketime", "faketime", "that time alone changes no bundle"),
     tool("promtool", "prometheus", "that Prometheus reads the metrics"),
+    tool("tinyproxy", "tinyproxy-bin", "the way through a real proxy"),
     tool("strace", "strace", "the order of system calls of a publication, and a fault at each of them"),
     tool("setpriv", "util-linux", "sources without permission"),
 ];

@@ -332,10 +332,8 @@ fn listed(attempts: &[Attempt]) -> String {
 
 fn proxy_words(problem: &ProxyProblem) -> String {
     match problem {
-        ProxyProblem::Credentials { sent: false } => "wants a user and a password (407)".to_owned(),
-        ProxyProblem::Credentials { sent: true } => {
-            "does not take the user and the password (407)".to_owned()
-        }
+        ProxyProblem::Credentials { sent: false } => "wants a user and a password".to_owned(),
+        ProxyProblem::Credentials { sent: true } => "does not take the user and the password".to_owned(),
         ProxyProblem::Status(status) => format!("does not open the way to the server (status {status})"),
         ProxyProblem::Portal(status) => format!("answers with a login page of the network (status {status})"),
         ProxyProblem::Garbled => "does not answer as an HTTP proxy does".to_owned(),

@@ -125,7 +125,10 @@ impl Proxy {
         }
         match status_of(&head) {
             Some(200..=299) => Ok(()),
-            Some(407) => Err(self.failed(ProxyProblem::Credentials { sent: self.credentials.is_some() })),
+            // tinyproxy says 401, which is a server's word.
+            Some(401 | 407) => {
+                Err(self.failed(ProxyProblem::Credentials { sent: self.credentials.is_some() }))
+            }
             Some(status @ (300..=399 | 511)) => Err(self.failed(ProxyProblem::Portal(status))),
             Some(status) => Err(self.failed(ProxyProblem::Status(status))),
             None => Err(self.failed(ProxyProblem::Garbled)),

@@ -36,6 +36,25 @@ impl Server {
         })
     }
 
+    /// Starts nginx with these blocks instead of its own `server`. In them `{dir}` is its directory, with `chain.pem`,
+    /// `key.pem` and an empty `www`, and `{port}` its port.
+    ///
+    /// # Panics
+    /// Where it does not come up, with its log.
+    #[must_use]
+    pub fn nginx_with(leaf: &Cert, sent: &[Cert], blocks: &str) -> Self {
+        Self::start(leaf, sent, |directory, port| {
+            let dir = directory.display().to_string();
+            let blocks = blocks.replace("{dir}", &dir).replace("{port}", &port.to_string());
+            let usual = nginx_conf(directory, port);
+            let (head, _) = usual.split_once("  server {").expect("the usual one has a server");
+            fs::create_dir_all(directory.join("www/policies")).expect("a scratch directory");
+            fs::write(directory.join("nginx.conf"), format!("{head}{blocks}}}\n"))
+                .expect("a scratch directory");
+            nginx(directory)
+        })
+    }
+
     /// Starts `openssl s_server` with the same. It serves one connection at a time.
     ///
     /// # Panics
@@ -117,14 +136,21 @@ impl Server {
     /// # Panics
     /// Where it does not come up.
     pub fn present(&mut self, leaf: &Cert, sent: &[Cert]) {
-        let directory = self.scratch.path();
+        let directory = self.scratch.path().to_owned();
         for (name, content) in [("key.pem", leaf.key_pem()), ("chain.pem", leaf.pem() + &bundle(sent))] {
             fs::write(directory.join(name), content).expect("a scratch directory");
         }
+        if self.process.is_running() {
+            self.stop();
+        }
+        self.process = Owned::start(&mut nginx(&directory), &directory.join("server.log"));
+        poll::until("the server listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok());
+    }
+
+    /// Ends it, as an outage does; [`Self::present`] starts it again.
+    pub fn stop(&mut self) {
         self.process.signal(rustix::process::Signal::TERM);
         let _ended = self.process.wait();
-        self.process = Owned::start(&mut nginx(directory), &directory.join("server.log"));
-        poll::until("the server listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok());
     }
 
     /// True while it runs.

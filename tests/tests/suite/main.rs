@@ -24,6 +24,8 @@ mod foresight;
 #[cfg(test)]
 mod macos_scripts;
 #[cfg(test)]
+mod management;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod nothing_changed;
