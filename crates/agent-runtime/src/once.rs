@@ -38,8 +38,12 @@ pub fn regenerate(
     let mut actions = engine.handle(now(), Event::Ask(ask));
     loop {
         let mut next = Vec::new();
-        // Whoever has the answer does not wait for servers.
-        actions.sort_by_key(|action| !matches!(action, Action::Answer { .. }));
+        // Whoever has the answer does not wait for servers, and neither does what is added.
+        actions.sort_by_key(|action| match action {
+            Action::Answer { .. } => 0,
+            Action::Prove(_) => 2,
+            _ => 1,
+        });
         for action in actions {
             match action {
                 Action::Look => {

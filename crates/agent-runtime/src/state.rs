@@ -152,8 +152,10 @@ impl StateStore {
 
     /// The present file gets a second name before the first is given away. What is lost where that fails is a spare.
     fn keep_previous(&self) {
-        let _none_yet = fs::remove_file(self.previous());
-        let _ignored = fs::hard_link(self.file(), self.previous());
+        if self.file().exists() {
+            let _none_yet = fs::remove_file(self.previous());
+            let _ignored = fs::hard_link(self.file(), self.previous());
+        }
     }
 
     /// Leftovers cost space, nothing else: a failure here is tried again at the next save.

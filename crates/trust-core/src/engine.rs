@@ -433,7 +433,12 @@ impl Engine {
         if !later.is_empty() && !outcome.dry_run {
             self.deferred.note(outcome);
         }
-        self.deferred.asks.extend(later.into_iter().map(|wish| wish.ask));
+        if self.guard.under_way.is_some() {
+            self.deferred.asks.extend(later.into_iter().map(|wish| wish.ask));
+        } else {
+            // The servers were faster than the publication.
+            self.waiting.extend(later.into_iter().map(|wish| Wish { deferred: true, ..wish }));
+        }
         actions
     }
 

@@ -151,8 +151,13 @@ struct Endpoint {
     world: World,
     engine: Engine,
     settings: Settings,
+    /// The servers answer at once; else some seconds later.
+    prompt: bool,
     /// Answers of the servers that are still on their way.
     answers: Vec<Proofs>,
+    /// Asked and not yet answered.
+    outstanding: BTreeSet<u64>,
+    next_ask: u64,
     /// What some source ever carried while the endpoint looked, and nobody distrusted since.
     carried: BTreeSet<usize>,
     lockouts: u64,
@@ -161,7 +166,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(guard: bool) -> Self {
+    fn new(guard: bool, prompt: bool) -> Self {
         let settings = Settings {
             distrusted: BTreeSet::new(),
             limits: Limits::default(),
@@ -187,7 +192,10 @@ impl Endpoint {
             world,
             engine,
             settings,
+            prompt,
             answers: Vec::new(),
+            outstanding: BTreeSet::new(),
+            next_ask: 0,
             carried: BTreeSet::new(),
             lockouts: 0,
             worse: 0,
@@ -197,7 +205,9 @@ impl Endpoint {
     }
 
     fn ask(&mut self, by: Trigger, order: Option<Order>) {
-        self.drive(Event::Ask(Ask { id: 0, force: false, dry_run: false, by, order }));
+        self.next_ask += 1;
+        self.outstanding.insert(self.next_ask);
+        self.drive(Event::Ask(Ask { id: self.next_ask, force: false, dry_run: false, by, order }));
     }
 
     fn drive(&mut self, event: Event) {
@@ -225,8 +235,15 @@ impl Endpoint {
                         self.world.state = Arc::clone(&state);
                         next.extend(self.engine.handle(self.world.now(), Event::Carried(Carried::Done)));
                     }
+                    Action::Prove(question) if self.prompt => {
+                        let proofs = self.world.prove(&question);
+                        next.extend(self.engine.handle(self.world.now(), Event::Proven(proofs)));
+                    }
                     Action::Prove(question) => self.answers.push(self.world.prove(&question)),
-                    Action::Answer { .. } | Action::Report(_) | Action::WakeIn(_) => {}
+                    Action::Answer { id, .. } => {
+                        assert!(self.outstanding.remove(&id), "one answer to each ask");
+                    }
+                    Action::Report(_) | Action::WakeIn(_) => {}
                 }
             }
             actions = next;
@@ -247,6 +264,7 @@ impl Endpoint {
 
     fn restart(&mut self) {
         self.answers.clear();
+        self.outstanding.clear();
         self.engine = Engine::new(self.settings.clone(), Arc::clone(&self.world.state));
         self.ask(Trigger::Start, None);
     }
@@ -261,6 +279,7 @@ impl Endpoint {
             self.drive(Event::Timer);
             self.connect();
         }
+        assert!(self.outstanding.is_empty(), "everybody who asked has an answer: {:?}", self.outstanding);
     }
 
     /// The regular try of the server with the store.
@@ -351,7 +370,7 @@ fn fleet(guard: bool) -> (u64, u64, u64) {
     let (mut lockouts, mut endpoints, mut worse) = (0, 0, 0);
     for seed in 0..ENDPOINT_YEARS {
         let mut dice = Dice(seed);
-        let mut endpoint = Endpoint::new(guard);
+        let mut endpoint = Endpoint::new(guard, seed % 2 == 0);
         endpoint.settle();
         for _ in 0..EVENTS_A_YEAR {
             let event = dice.roll(40);

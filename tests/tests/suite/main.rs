@@ -22,6 +22,10 @@ mod fetch;
 #[cfg(test)]
 mod foresight;
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
 mod macos_scripts;
 #[cfg(test)]
 mod management;

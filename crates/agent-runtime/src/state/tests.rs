@@ -152,6 +152,9 @@ fn the_state_before_the_last_stays_with_its_certificates() {
     fs::write(directory.path().join("state.json"), "{").expect("written");
     assert!(store.load().is_err());
     assert!(store.load_previous().is_some(), "the spare is a file of its own");
+    let _aside = store.set_aside().expect("renamed");
+    store.save(&RealFs, &full()).expect("saved");
+    assert!(store.load_previous().is_some(), "what was put aside takes no spare with it");
 }
 
 #[test]
