@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use trust_core::Fingerprint;
 use trust_core::engine::Order;
 use trust_core::plan::{Settings, StoreState};
+use trust_core::policy;
 use trust_core::state::{Ban, Rollback};
 
 use crate::history::{History, HistoryError};
@@ -57,6 +58,12 @@ pub enum OrderError {
         /// The certificate.
         fingerprint: Fingerprint,
     },
+    /// A policy distrusts it.
+    #[error("{fingerprint} is distrusted by a policy")]
+    Policy {
+        /// The certificate.
+        fingerprint: Fingerprint,
+    },
     /// There is nothing to go back to.
     #[error("there is no generation before the present one to go back to")]
     NoEarlier,
@@ -77,7 +84,7 @@ impl OrderError {
             Self::NotDistrusted { .. } | Self::NoEarlier | Self::History(HistoryError::Unknown { .. }) => {
                 "not-found"
             }
-            Self::Configured { .. } => "conflict",
+            Self::Configured { .. } | Self::Policy { .. } => "conflict",
             Self::History(_) => "generation-unusable",
         }
     }
@@ -91,6 +98,7 @@ impl OrderError {
             Self::Configured { .. } => {
                 "take it out of \"fingerprints\" in [distrust] of the configuration, then reload"
             }
+            Self::Policy { .. } => "have its DistrustCertificate taken out of the policy",
             Self::NoEarlier | Self::History(HistoryError::Unknown { .. }) => "`agentctl history` lists them",
             Self::History(_) => "go back to another one: `agentctl history` lists them",
             Self::Pin => "give a shorter one, as in --pin 7d",
@@ -123,6 +131,8 @@ pub fn resolve(
                 Ok(Order::Trust(fingerprint))
             } else if settings.distrusted.contains(&fingerprint) {
                 Err(OrderError::Configured { fingerprint })
+            } else if policy::distrusted(&state.policies).contains(&fingerprint) {
+                Err(OrderError::Policy { fingerprint })
             } else {
                 Err(OrderError::NotDistrusted { fingerprint })
             }

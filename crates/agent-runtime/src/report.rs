@@ -207,13 +207,19 @@ fn distrusted(state: &StoreState, settings: &Settings) -> Vec<BanReport> {
         reason: ban.reason.clone(),
         at: Some(ban.at.to_string()),
     });
+    let policies = policy::distrusted(&state.policies).into_iter().map(|fingerprint| BanReport {
+        fingerprint: fingerprint.to_string(),
+        origin: "policy".to_owned(),
+        reason: String::new(),
+        at: None,
+    });
     let configured = settings.distrusted.iter().map(|fingerprint| BanReport {
         fingerprint: fingerprint.to_string(),
         origin: "configuration".to_owned(),
         reason: String::new(),
         at: None,
     });
-    operator.chain(configured).collect()
+    operator.chain(policies).chain(configured).collect()
 }
 
 fn rollback(state: &StoreState) -> Option<RollbackReport> {

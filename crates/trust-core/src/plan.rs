@@ -150,6 +150,7 @@ pub fn plan(
     let merged = next.with_retained(candidate, &settings.distrusted);
     let anchors: Vec<Fingerprint> = fingerprints(&merged.anchors).collect();
     let (added, removed) = diff(last.bundle.as_ref().map_or(&[], |bundle| &bundle.anchors), &anchors);
+    warnings.extend(needed_and_banned(last, &next, &removed, &settings.distrusted));
     if question.is_some() && added.is_empty() && removed.is_empty() {
         // Only anchors that would leave: the store stays as it is until the servers have answered.
         return Plan { causes, question, settling, ..nothing(last, warnings) };
@@ -383,6 +384,27 @@ fn leaving(last: &StoreState, gone: impl Fn(&Fingerprint) -> bool) -> Vec<Leavin
             retained: retained(anchor),
         })
         .collect()
+}
+
+/// A distrust does not wait for servers; whoever gave it hears what it costs.
+fn needed_and_banned(
+    last: &StoreState,
+    next: &StoreState,
+    removed: &[Fingerprint],
+    distrusted: &BTreeSet<Fingerprint>,
+) -> Vec<Warning> {
+    let banned = next.banned(distrusted);
+    let gone = |anchor: &Fingerprint| removed.contains(anchor) && banned.contains(anchor);
+    let lost = last.servers.iter().filter(|memory| gone(&memory.anchor));
+    lost.map(|memory| Warning {
+        code: "distrusted-anchor-needed",
+        message: format!(
+            "{} was verified by {}, which is distrusted now: if no other anchor of the store verifies it, it cannot be \
+             reached until a source has one that does",
+            memory.server, memory.anchor
+        ),
+    })
+    .collect()
 }
 
 fn nothing_left() -> Held {

@@ -1,6 +1,6 @@
 //! What the policies together ask for: the policy sources in order, and how the server is to be verified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,6 +66,8 @@ pub struct Effective {
     pub pins: Vec<String>,
     /// A policy asks for TLS 1.3. None can ask for less than the local configuration.
     pub tls_1_3: bool,
+    /// Certificates that may never be in the store.
+    pub distrusted: BTreeSet<Fingerprint>,
     /// What is odd about the policies.
     pub warnings: Vec<Warning>,
 }
@@ -120,6 +122,7 @@ pub fn combine(states: &[PolicyState]) -> Effective {
         if superseded.contains(&index) {
             continue;
         }
+        effective.distrust(state);
         for element in &state.policy.curl_ssl {
             effective.name_sources(&state.path, element);
             peer.say(element.verify_peer.as_ref().map(|v| v.value));
@@ -138,6 +141,16 @@ pub fn combine(states: &[PolicyState]) -> Effective {
     effective
 }
 
+/// What the policies in force distrust.
+#[must_use]
+pub fn distrusted(states: &[PolicyState]) -> BTreeSet<Fingerprint> {
+    // Hardly any policy does, and this is asked at every look.
+    if states.iter().all(|state| state.policy.distrusted.is_empty()) {
+        return BTreeSet::new();
+    }
+    combine(states).distrusted
+}
+
 impl Effective {
     /// The strictest counts. What is no version is none: to guess the strict one would lock out whoever mistypes it.
     fn take_minimum_tls(&mut self, policy: &Path, element: &CurlSsl) {
@@ -154,6 +167,25 @@ impl Effective {
                     value.line
                 ),
             }),
+        }
+    }
+
+    fn distrust(&mut self, state: &PolicyState) {
+        for placed in &state.policy.distrusted {
+            match placed.value.parse() {
+                Ok(fingerprint) => {
+                    self.distrusted.insert(fingerprint);
+                }
+                Err(error) => self.warnings.push(Warning {
+                    code: "policy-distrust",
+                    message: format!(
+                        "{}:{}: the SHA256 of DistrustCertificate is no fingerprint and distrusts nothing: {error}. \
+                         Write the 64 hex digits of the certificate's SHA-256",
+                        state.path.display(),
+                        placed.line
+                    ),
+                }),
+            }
         }
     }
 
@@ -279,12 +311,15 @@ mod tests {
             guid: Some("g".into()),
             version: Some(version),
             curl_ssl: vec![naming(info, "")],
+            distrusted: placed(format!("{version:064x}")).into_iter().collect(),
             issues: Vec::new(),
         };
         for (first, second, expected) in [(1, 2, "/b.pem"), (2, 1, "/a.pem"), (2, 2, "/b.pem")] {
             let effective = combine(&[state("1", with(first, "/a.pem")), state("2", with(second, "/b.pem"))]);
             assert_eq!(paths(&effective), [expected], "{first} {second}");
             assert_eq!(effective.warnings[0].code, "policy-superseded");
+            let last = format!("{:064x}", first.max(second)).parse().unwrap();
+            assert_eq!(effective.distrusted, BTreeSet::from([last]), "only what is in force distrusts");
         }
     }
 

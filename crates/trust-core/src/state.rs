@@ -9,7 +9,7 @@ use crate::bundle::{self, Anchor, Merged, Standing};
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
 use crate::guard::{Archived, Retained, ServerMemory};
-use crate::policy::PolicyState;
+use crate::policy::{self, PolicyState};
 use crate::source::SourceState;
 
 /// The bundle last published.
@@ -100,10 +100,12 @@ pub struct StoreState {
 }
 
 impl StoreState {
-    /// Every fingerprint that may not be in the store: those that the settings name, and the operator's.
+    /// Every fingerprint that may not be in the store: those that the settings name, the policies', and the operator's.
     #[must_use]
     pub fn banned(&self, distrusted: &BTreeSet<Fingerprint>) -> BTreeSet<Fingerprint> {
-        distrusted.iter().copied().chain(self.bans.iter().map(|ban| ban.fingerprint)).collect()
+        let mut banned = policy::distrusted(&self.policies);
+        banned.extend(distrusted.iter().copied().chain(self.bans.iter().map(|ban| ban.fingerprint)));
+        banned
     }
 
     /// The store that follows: what the sources (or the rollback) say, then what is retained.

@@ -81,10 +81,10 @@ pub struct RetainedReport {
 pub struct BanReport {
     /// SHA-256 of its DER.
     pub fingerprint: String,
-    /// Code of who says so: `operator` or `configuration`.
+    /// Code of who says so: `operator`, `policy` or `configuration`.
     pub origin: String,
     /// The operator's reason; may be empty.
     pub reason: String,
-    /// When an operator said so; null for the configuration.
+    /// When an operator said so; null for the others.
     pub at: Option<String>,
 }

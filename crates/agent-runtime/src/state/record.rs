@@ -129,6 +129,8 @@ struct PolicyRecord {
     guid: Option<String>,
     version: Option<u64>,
     curl_ssl: Vec<CurlSslRecord>,
+    #[serde(default)]
+    distrusted: Vec<(u32, String)>,
     issues: Vec<(u32, String)>,
 }
 
@@ -403,6 +405,7 @@ impl PolicyRecord {
             guid: policy.guid.clone(),
             version: policy.version,
             curl_ssl: policy.curl_ssl.iter().map(CurlSslRecord::of).collect(),
+            distrusted: policy.distrusted.iter().filter_map(|placed| pair(Some(placed))).collect(),
             issues: policy.issues.iter().map(|issue| (issue.line, issue.message.clone())).collect(),
         }
     }
@@ -417,6 +420,7 @@ impl PolicyRecord {
                 guid: self.guid.clone(),
                 version: self.version,
                 curl_ssl: self.curl_ssl.iter().map(CurlSslRecord::restore).collect(),
+                distrusted: self.distrusted.iter().filter_map(|pair| placed(Some(pair))).collect(),
                 issues: self.issues.iter().map(issue).collect(),
             }),
         })

@@ -70,6 +70,7 @@ fn full() -> StoreState {
         guid: Some("guid".into()),
         version: Some(3),
         curl_ssl: vec![element],
+        distrusted: vec![Placed { value: "ab".into(), line: 3 }],
         issues: vec![Issue { line: 2, message: "odd".into() }],
     };
     StoreState {

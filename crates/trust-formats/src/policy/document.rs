@@ -123,6 +123,7 @@ impl Walk<'_> {
         if self.elements == 1 {
             elements::root(&element, &mut self.policy);
         }
+        elements::distrust(&element, &mut self.policy)?;
         elements::curl_ssl(&element, &mut self.policy)?;
         at_most(self.policy.curl_ssl.len(), self.limits.curl_ssl, line, "CurlSSL elements")
     }

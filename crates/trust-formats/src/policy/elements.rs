@@ -91,6 +91,33 @@ pub(super) fn curl_ssl(element: &Element<'_>, policy: &mut Policy) -> Result<(),
     Ok(())
 }
 
+/// Takes the fingerprint if the element is a `DistrustCertificate`, an element of our own: it takes trust away, so a name
+/// in the wrong case is said and not taken.
+///
+/// # Errors
+/// [`Error::ControlCharacter`], as for `CurlSSL`.
+pub(super) fn distrust(element: &Element<'_>, policy: &mut Policy) -> Result<(), Error> {
+    if !element.name.eq_ignore_ascii_case(DISTRUST) {
+        return Ok(());
+    }
+    if element.name != DISTRUST {
+        policy.issues.push(wrong_case(element.line, DISTRUST, "it is not taken"));
+        return Ok(());
+    }
+    let Some(attribute) = element.attributes.iter().find(|attribute| attribute.name == SHA256) else {
+        let message = format!("{DISTRUST} has no attribute {SHA256}: it distrusts nothing");
+        policy.issues.push(Issue { line: element.line, message });
+        return Ok(());
+    };
+    if attribute.value.contains(char::is_control) {
+        return Err(Error::ControlCharacter { line: attribute.line });
+    }
+    policy.distrusted.push(Placed { value: attribute.value.clone().into_owned(), line: attribute.line });
+    Ok(())
+}
+
+const DISTRUST: &str = "DistrustCertificate";
+const SHA256: &str = "SHA256";
 const CURL_SSL: &str = "CurlSSL";
 
 #[derive(Clone, Copy)]

@@ -100,6 +100,8 @@ pub struct Policy {
     pub version: Option<u64>,
     /// The `CurlSSL` elements at any depth, in document order.
     pub curl_ssl: Vec<CurlSsl>,
+    /// `SHA256` of each `DistrustCertificate` element at any depth, in document order, as written.
+    pub distrusted: Vec<Placed<String>>,
     /// Attribute values that were not understood, in document order.
     pub issues: Vec<Issue>,
 }

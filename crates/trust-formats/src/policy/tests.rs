@@ -35,6 +35,7 @@ fn reads_the_element_of_the_field() {
     let expected = Policy {
         guid: Some("1e2f3a4b-0000-1111-2222-333344445555".into()),
         version: Some(42),
+        distrusted: Vec::new(),
         curl_ssl: vec![CurlSsl {
             line: 4,
             ca_info: placed("/mycert.pem".into(), 4),
@@ -47,6 +48,22 @@ fn reads_the_element_of_the_field() {
         issues: vec![],
     };
     assert_eq!(read(FIELD), Ok(expected));
+}
+
+#[test]
+fn a_distrust_is_taken_as_written_and_by_its_exact_name() {
+    let policy = read(
+        "<p>\n<DistrustCertificate SHA256='AB:cd'/>\n<a><DistrustCertificate\nSHA256=' ef '/></a>\n\
+         <distrustcertificate SHA256='00'/><DistrustCertificate sha256='11'/></p>",
+    )
+    .unwrap();
+    let found: Vec<_> = policy.distrusted.iter().map(|placed| (placed.line, placed.value.as_str())).collect();
+    assert_eq!(found, [(2, "AB:cd"), (4, " ef ")]);
+    assert_eq!(policy.issues.iter().map(|issue| issue.line).collect::<Vec<_>>(), [5, 5]);
+    assert!(matches!(
+        read("<p><DistrustCertificate SHA256='a&#10;b'/></p>"),
+        Err(Error::ControlCharacter { line: 1 })
+    ));
 }
 
 #[test]
