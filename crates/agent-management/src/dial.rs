@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use trust_tls::connect::{ConnectError, Outcome, Target, handshake};
+use trust_tls::connect::{ConnectError, FetchedChain, Outcome, Target, fetch_chain, handshake};
 use trust_tls::{AnchorSet, Request};
 
 use crate::failure::{Attempt, Failure, Phase};
@@ -74,20 +74,40 @@ impl Dialer {
         request: Request,
     ) -> Result<Outcome, Failure> {
         let started = Instant::now();
-        let (stream, address) = match self.proxy_for(&target.host) {
-            None => self.open(&target.host, target.port).await?,
-            Some(proxy) => {
-                let (mut stream, address) = self.open(proxy.host(), proxy.port()).await?;
-                let asked = timeout(self.timeouts.proxy, proxy.open_way(&mut stream, target)).await;
-                asked.map_err(|_| late(proxy.host(), Phase::Proxy, self.timeouts.proxy))??;
-                (stream, address)
-            }
-        };
+        let (stream, address) = self.way_to(target).await?;
         match handshake(set, target, stream, address, request, self.timeouts.tls).await {
             Ok(outcome) => Ok(Outcome { elapsed: started.elapsed(), ..outcome }),
             Err(ConnectError::Timeout { .. }) => Err(late(&target.host, Phase::Tls, self.timeouts.tls)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What a server presents, before anything of it is trusted; `server_name` is asked for in place of the host's name.
+    ///
+    /// # Errors
+    /// [`Failure`] where no chain was presented.
+    pub async fn fetch_chain(
+        &self,
+        target: &Target,
+        server_name: Option<&str>,
+    ) -> Result<FetchedChain, Failure> {
+        let (stream, address) = self.way_to(target).await?;
+        let named = Target { host: server_name.unwrap_or(&target.host).to_owned(), port: target.port };
+        match fetch_chain(stream, address, &named, self.timeouts.tls).await {
+            Err(ConnectError::Timeout { .. }) => Err(late(&target.host, Phase::Tls, self.timeouts.tls)),
+            other => Ok(other?),
+        }
+    }
+
+    /// A connection to a server, or through the proxy to it, and the address at its other end.
+    async fn way_to(&self, target: &Target) -> Result<(TcpStream, SocketAddr), Failure> {
+        let Some(proxy) = self.proxy_for(&target.host) else {
+            return self.open(&target.host, target.port).await;
+        };
+        let (mut stream, address) = self.open(proxy.host(), proxy.port()).await?;
+        let asked = timeout(self.timeouts.proxy, proxy.open_way(&mut stream, target)).await;
+        asked.map_err(|_| late(proxy.host(), Phase::Proxy, self.timeouts.proxy))??;
+        Ok((stream, address))
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<(TcpStream, SocketAddr), Failure> {

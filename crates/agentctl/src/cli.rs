@@ -295,6 +295,12 @@ pub struct Enroll {
     /// What the server is to this endpoint
     #[arg(long, value_enum, default_value_t = Role::Management)]
     pub role: Role,
+    /// Path of the policies' index on the server, as in /policies/index.json ([refresh] index)
+    #[arg(long, value_name = "PATH")]
+    pub index: Option<String>,
+    /// Path on the server that takes inventory, as in /inventory ([inventory] path)
+    #[arg(long, value_name = "PATH")]
+    pub inventory: Option<String>,
 }
 
 /// What a server is to an endpoint.

@@ -255,7 +255,8 @@ fn nginx_conf(directory: &Path, port: u16) -> String {
         "daemon off;\nmaster_process off;\npid {dir}/nginx.pid;\nevents {{ worker_connections 64; }}\nhttp {{\n\
          {temporary}  access_log off;\n  server {{\n    listen 127.0.0.1:{port} ssl;\n\
          \x20   ssl_certificate {dir}/chain.pem;\n    ssl_certificate_key {dir}/key.pem;\n\
-         \x20   location / {{ return 200 ok; }}\n  }}\n}}\n",
+         \x20   location / {{ return 200 ok; }}\n    location /policies/ {{ root {dir}/www; }}\n\
+         \x20   location = /inventory {{ return 204; }}\n  }}\n}}\n",
         dir = directory.display(),
     )
 }

@@ -175,7 +175,12 @@ pub async fn connect(
     limit: Duration,
 ) -> Result<Outcome, ConnectError> {
     let end = tokio::time::Instant::now() + limit;
-    let addresses = lookup(target, end, limit).await?;
+    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
+    let addresses: Vec<SocketAddr> = timeout_at(end, lookup)
+        .await
+        .map_err(|_| late(target, "looking up its address", limit))?
+        .map_err(|source| ConnectError::Resolve { host: target.host.clone(), source })?
+        .collect();
     connect_to(set, target, &addresses, request, end.saturating_duration_since(tokio::time::Instant::now()))
         .await
 }
@@ -257,19 +262,6 @@ pub async fn handshake(
         },
         (Ok(_), None) => Err(handshake_error(address, io::ErrorKind::InvalidData.into(), false)),
     }
-}
-
-async fn lookup(
-    target: &Target,
-    end: tokio::time::Instant,
-    limit: Duration,
-) -> Result<Vec<SocketAddr>, ConnectError> {
-    let lookup = tokio::net::lookup_host((target.host.as_str(), target.port));
-    let found = timeout_at(end, lookup)
-        .await
-        .map_err(|_| late(target, "looking up its address", limit))?
-        .map_err(|source| ConnectError::Resolve { host: target.host.clone(), source })?;
-    Ok(found.collect())
 }
 
 /// The first address that takes the connection. One that stays silent costs its share of the time, not all of it: a

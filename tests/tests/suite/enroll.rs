@@ -43,6 +43,9 @@ fn one_command_and_the_server_is_trusted() {
         for step in ["fetch", "configuration", "connection"] {
             assert_eq!(result(&report, step), "done", "{report}");
         }
+        for step in ["policy", "inventory"] {
+            assert_eq!(result(&report, step), "skipped", "{report}");
+        }
         assert_eq!(report["fetch"]["result"], "added");
         let text = fs::read_to_string(endpoint.config()).expect("the configuration");
         assert!(text.starts_with(mine) && text.contains(&url), "{text}");
@@ -69,6 +72,52 @@ fn one_command_and_the_server_is_trusted() {
         );
         assert!(again.out().contains("is enrolled"), "{}", again.out());
         assert_eq!(fs::read_to_string(endpoint.config()).ok(), Some(text));
+    }
+}
+
+#[test]
+fn the_first_policies_and_the_first_inventory_come_with_it() {
+    const GUID: &str = "5f0c2f4e-8d8b-4c8e-9d53-0a6c1f6b7a11";
+    for with_daemon in [false, true] {
+        let Some((leaf, server)) = server() else { return };
+        let mut endpoint = Endpoint::new();
+        if with_daemon {
+            endpoint.start_daemon();
+        }
+        let announced = Recipe::ca("Announced").self_signed();
+        let anchors = endpoint.path("var/lib/agentd/anchors/announced.pem").display().to_string();
+        let policy =
+            format!("<Policy guid=\"{GUID}\" version=\"1\"><CurlSSL CAInfo=\"{anchors}\"/></Policy>");
+        let www = server.directory().join("www/policies");
+        write(&www.join(format!("{GUID}.xml")), &policy);
+        write(&www.join("announced.pem"), announced.pem());
+        let sha256 = |bytes: &[u8]| test_support::pem::sha256_hex(bytes);
+        let index = serde_json::json!({"v": 1, "policies": [{
+            "file": format!("{GUID}.xml"), "sha256": sha256(policy.as_bytes()), "version": 1,
+            "anchors": [{"file": "announced.pem", "sha256": sha256(announced.pem().as_bytes())}],
+        }]});
+        write(&www.join("index.json"), index.to_string());
+        let (url, fingerprint) = (server.url(), leaf.sha256());
+        let report = endpoint.json(&[
+            "enroll",
+            &url,
+            "--fingerprint",
+            &fingerprint,
+            "--index",
+            "/policies/index.json",
+            "--inventory",
+            "/inventory",
+        ]);
+        assert_eq!(report["complete"], true, "{report}");
+        // The daemon may have been faster.
+        assert!(["done", "already"].contains(&result(&report, "policy").as_str()), "{report}");
+        assert_eq!(result(&report, "inventory"), "done", "{report}");
+        endpoint.wait_for("what the policy announces", &[leaf.sha256(), announced.sha256()]);
+        let again = endpoint.json(&["enroll", &url, "--fingerprint", &fingerprint]);
+        assert_eq!(
+            (result(&again, "configuration"), result(&again, "policy")),
+            ("already".into(), "already".into())
+        );
     }
 }
 

@@ -107,7 +107,7 @@ fn exit_codes() {
             (&["regen", "--no-such-option"], 2),
             (&[], 2),
             (&["anchors", "show", "1"], 0),
-            (&["anchors", "show", "99"], 5),
+            (&["anchors", "show", "100000"], 5),
             (&["anchors", "show", "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"], 5),
             (&["lint", "/no/such/file"], 2),
             (&["--config", "/no/such/agentd.toml", "status"], 2),

@@ -14,6 +14,10 @@ pub struct NewServer<'a> {
     pub name: Option<&'a str>,
     /// What it is.
     pub role: Role,
+    /// Path of the policies' index on the server; `None` to leave that as it is.
+    pub index: Option<&'a str>,
+    /// Path on the server that takes inventory; `None` to leave that as it is.
+    pub inventory: Option<&'a str>,
 }
 
 /// What is to be done.
@@ -47,9 +51,20 @@ pub enum ConfigureError {
         /// What it is there.
         role: Role,
     },
+    /// A path on the servers is there already, and another one.
+    #[error("{key} is set already, to \"{value}\"")]
+    OtherPath {
+        /// The key, with its section.
+        key: &'static str,
+        /// What it is there.
+        value: String,
+    },
     /// A section behind what is there would mean something else than itself.
-    #[error("a [[server]] section cannot be added at its end")]
-    WouldNotRead,
+    #[error("a section cannot be added at its end: perhaps there is one of its name")]
+    WouldNotRead {
+        /// What was to be added.
+        lines: Vec<String>,
+    },
 }
 
 /// Adds a server. `text` is the configuration in `file`, empty where there is none.
@@ -63,13 +78,71 @@ pub fn add_server(
     new: &NewServer<'_>,
 ) -> Result<Configured, ConfigureError> {
     let before = settings(text, file, root)?;
-    if let Some(same) = before.servers.iter().find(|server| server.url == *new.url) {
-        if same.role != new.role {
-            return Err(ConfigureError::OtherRole { url: new.url.clone(), role: same.role });
-        }
-        return Ok(Configured::Present { name: same.name.clone() });
+    let same = before.servers.iter().find(|server| server.url == *new.url);
+    if let Some(same) = same.filter(|same| same.role != new.role) {
+        return Err(ConfigureError::OtherRole { url: new.url.clone(), role: same.role });
     }
-    let name = name(&before.servers, new);
+    let name = same.map_or_else(|| name(&before.servers, new), |same| same.name.clone());
+    let mut lines = Vec::new();
+    lines.extend(path_lines("refresh", "index", before.refresh.index.as_deref(), new.index)?);
+    lines.extend(path_lines("inventory", "path", before.inventory.path.as_deref(), new.inventory)?);
+    if same.is_none() {
+        lines.extend(server_lines(new, &name));
+    }
+    if lines.is_empty() {
+        return Ok(Configured::Present { name });
+    }
+    let changed = with_lines(text, &lines);
+    // Wrong together though each was right alone: a section that is there already.
+    let after =
+        settings(&changed, file, root).map_err(|_| ConfigureError::WouldNotRead { lines: lines.clone() })?;
+    let servers = after.servers.len() - usize::from(same.is_none());
+    let mut expected = before.clone();
+    expected.servers.extend(after.servers.get(servers..).unwrap_or_default().iter().cloned());
+    expected.refresh.index = new.index.map(str::to_owned).or(expected.refresh.index);
+    expected.inventory.path = new.inventory.map(str::to_owned).or(expected.inventory.path);
+    let has_it = after
+        .servers
+        .iter()
+        .any(|server| server.url == *new.url && server.name == name && server.role == new.role);
+    if after != expected || !has_it {
+        return Err(ConfigureError::WouldNotRead { lines });
+    }
+    Ok(Configured::Change { text: changed, name })
+}
+
+/// A path on the servers, where there is none yet.
+fn path_lines(
+    section: &'static str,
+    key: &'static str,
+    present: Option<&str>,
+    wanted: Option<&str>,
+) -> Result<Vec<String>, ConfigureError> {
+    match (present, wanted) {
+        (Some(present), Some(wanted)) if present != wanted => Err(ConfigureError::OtherPath {
+            key: if section == "refresh" { "[refresh] index" } else { "[inventory] path" },
+            value: present.to_owned(),
+        }),
+        (None, Some(wanted)) => {
+            Ok(vec![format!("[{section}]"), format!("{key} = {}", quoted(wanted)), String::new()])
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn server_lines(new: &NewServer<'_>, name: &str) -> Vec<String> {
+    let mut lines = vec!["[[server]]".to_owned(), format!("url = {}", quoted(new.url.as_str()))];
+    if new.url.host_str() != Some(name) {
+        lines.push(format!("name = {}", quoted(name)));
+    }
+    if new.role == Role::Site {
+        lines.push("role = \"site\"".to_owned());
+    }
+    lines
+}
+
+/// The lines behind a text, in its own kind of line ends.
+fn with_lines(text: &str, lines: &[String]) -> String {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut changed = text.to_owned();
     if !text.is_empty() {
@@ -78,24 +151,11 @@ pub fn add_server(
         }
         changed.push_str(end);
     }
-    let mut lines = vec!["[[server]]".to_owned(), format!("url = {}", quoted(new.url.as_str()))];
-    if new.url.host_str() != Some(name.as_str()) {
-        lines.push(format!("name = {}", quoted(&name)));
-    }
-    if new.role == Role::Site {
-        lines.push("role = \"site\"".to_owned());
-    }
     for line in lines {
-        changed.push_str(&line);
+        changed.push_str(line);
         changed.push_str(end);
     }
-    let after = settings(&changed, file, root)?;
-    let (last, rest) = after.servers.split_last().ok_or(ConfigureError::WouldNotRead)?;
-    let same_otherwise = Settings { servers: rest.to_vec(), ..after.clone() } == before;
-    if last.url != *new.url || last.name != name || last.role != new.role || !same_otherwise {
-        return Err(ConfigureError::WouldNotRead);
-    }
-    Ok(Configured::Change { text: changed, name })
+    changed
 }
 
 fn settings(text: &str, file: &Path, root: Option<&Path>) -> Result<Settings, ConfigureError> {
@@ -147,7 +207,8 @@ mod tests {
 
     fn add(text: &str, url: &str, name: Option<&str>, role: Role) -> Result<Configured, ConfigureError> {
         let url = Url::parse(url).unwrap();
-        add_server(text, Path::new("agentd.toml"), None, &NewServer { url: &url, name, role })
+        let new = NewServer { url: &url, name, role, index: None, inventory: None };
+        add_server(text, Path::new("agentd.toml"), None, &new)
     }
 
     fn changed(text: &str, url: &str, name: Option<&str>) -> (String, String) {
@@ -186,9 +247,9 @@ mod tests {
         let (_, name) = changed(&second, "https://third.example", Some("third"));
         assert_eq!(name, "third");
         let odd = add(&second, "https://third.example", Some("a \"third\""), Role::Management);
-        assert!(matches!(odd, Err(ConfigureError::Wrong(_))), "{odd:?}");
+        assert!(matches!(odd, Err(ConfigureError::WouldNotRead { .. })), "{odd:?}");
         let taken = add(&second, "https://third.example", Some("mgmt.example"), Role::Management);
-        assert!(matches!(taken, Err(ConfigureError::Wrong(_))), "{taken:?}");
+        assert!(matches!(taken, Err(ConfigureError::WouldNotRead { .. })), "{taken:?}");
         let other = add(&second, "https://mgmt.example", None, Role::Site);
         assert!(matches!(other, Err(ConfigureError::OtherRole { role: Role::Management, .. })), "{other:?}");
         let Configured::Change { text, .. } = add("", "https://ss.example", None, Role::Site).unwrap() else {
@@ -197,6 +258,33 @@ mod tests {
         assert_eq!(settings(&text, Path::new("x"), None).unwrap().servers[0].role, Role::Site);
         let (text, _) = changed("", "https://[::1]:8443", None);
         assert!(text.contains("https://[::1]:8443/"), "{text}");
+    }
+
+    #[test]
+    fn paths_are_added_once_and_never_changed() {
+        let url = Url::parse("https://mgmt.example").unwrap();
+        let with = |text: &str, index, inventory| {
+            let new = NewServer { url: &url, name: None, role: Role::Management, index, inventory };
+            add_server(text, Path::new("agentd.toml"), None, &new)
+        };
+        let Configured::Change { text, .. } = with("# mine", Some("/p/index.json"), Some("/i")).unwrap()
+        else {
+            panic!("it was not there");
+        };
+        let all = settings(&text, Path::new("x"), None).unwrap();
+        assert_eq!(all.refresh.index.as_deref(), Some("/p/index.json"));
+        assert_eq!((all.inventory.path.as_deref(), all.servers.len()), (Some("/i"), 1));
+        for (index, inventory) in [(None, None), (Some("/p/index.json"), Some("/i")), (None, Some("/i"))] {
+            assert!(matches!(with(&text, index, inventory), Ok(Configured::Present { .. })));
+        }
+        let other = with(&text, Some("/other.json"), None);
+        assert!(matches!(other, Err(ConfigureError::OtherPath { key: "[refresh] index", .. })), "{other:?}");
+        // A section that is there cannot be opened again: the lines are for a person to put in.
+        let open = with("[refresh]\ninterval = \"1h\"\n", Some("/p/index.json"), None);
+        assert!(
+            matches!(&open, Err(ConfigureError::WouldNotRead { lines }) if lines[1].contains("/p/index.json")),
+            "{open:?}"
+        );
     }
 
     #[test]

@@ -3,18 +3,21 @@
 
 use std::path::{Path, PathBuf};
 
-use agent_config::{Role, Server, default_config_path};
+use agent_config::{Role, default_config_path};
+use agent_control::wire::AttemptReport;
 use agent_runtime::bootstrap::{ConfigureError, Configured, NewServer, Sources, add_server};
-use serde::Serialize;
 use trust_tls::connect::Target;
 use url::Url;
 
 use super::connect::{parse_target, standing};
 use super::fetch::{FetchReport, Wish, fetch, file_error, words_of};
+use super::inventory::inventory;
+use super::refresh::{exit_of_attempts, refresh};
 use crate::cli;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::words::count;
 
 mod daemon;
 mod report;
@@ -25,6 +28,7 @@ use report::{EnrollReport, render};
 pub(crate) const EXAMPLES: &str = "Examples:
   agentctl enroll https://mgmt.example --fingerprint a91b77e0…
   agentctl enroll https://mgmt.example:4726            # on a terminal: shows the chain and asks
+  agentctl enroll https://mgmt.example --fingerprint a91b77e0… --index /policies/index.json --inventory /inventory
   agentctl enroll https://ss3.branch.example --role site --fingerprint a91b77e0…
 
 Each step says what it did. Where one fails the steps before it stay, and the same command goes on from there.";
@@ -38,6 +42,7 @@ pub(crate) fn run(context: &Context, global: &cli::Global, options: &cli::Enroll
         target,
         url,
         options,
+        global,
         file: global.config.clone().unwrap_or_else(|| default_config_path(context.root.as_deref())),
     };
     let mut report = EnrollReport::new(enrolment.url.as_str());
@@ -55,18 +60,45 @@ struct Enrolment<'a> {
     target: Target,
     url: Url,
     options: &'a cli::Enroll,
+    global: &'a cli::Global,
     /// The configuration file.
     file: PathBuf,
 }
 
 /// What a step has done, in a line.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 struct Done {
-    /// It was so before.
-    already: bool,
+    result: Outcome,
     detail: String,
     /// What else is to be done, where the step is done but not all is well.
     fix: Vec<String>,
+}
+
+/// How a step ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It did something.
+    Done,
+    /// It was so before.
+    Already,
+    /// It is not configured.
+    Skipped,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Already => "already",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl Done {
+    fn new(result: Outcome, detail: impl Into<String>) -> Self {
+        Self { result, detail: detail.into(), fix: Vec::new() }
+    }
 }
 
 impl Enrolment<'_> {
@@ -79,7 +111,20 @@ impl Enrolment<'_> {
         if !report.step("fetch", fetched) || !report.step("configuration", self.configure()) {
             return;
         }
-        report.step("connection", self.connect());
+        // With the configuration as it is now.
+        let context = match Context::load(self.global) {
+            Ok(context) => context,
+            Err(error) => {
+                report.step("connection", Err(error));
+                return;
+            }
+        };
+        if !report.step("connection", self.connect(&context)) {
+            return;
+        }
+        // Each by itself: a server that has no policies may well take inventory.
+        report.step("policy", self.refresh(&context));
+        report.step("inventory", self.tell(&context));
     }
 
     fn fetch(&self) -> Result<FetchReport, Error> {
@@ -100,48 +145,79 @@ impl Enrolment<'_> {
         let snapshot = sources.snapshot(&file).map_err(|error| file_error(&error))?;
         let text = String::from_utf8(snapshot.bytes.clone().unwrap_or_default())
             .map_err(|_| Error::new(Exit::Usage, format_args!("{} is not UTF-8", file.display())))?;
-        let new = NewServer { url: &self.url, name: self.options.name.as_deref(), role: self.role() };
+        let new = NewServer {
+            url: &self.url,
+            name: self.options.name.as_deref(),
+            role: self.role(),
+            index: self.options.index.as_deref(),
+            inventory: self.options.inventory.as_deref(),
+        };
         let configured = add_server(&text, &file, self.context.root.as_deref(), &new)
-            .map_err(|error| self.configure_error(&file, &error))?;
-        let (already, what) = match configured {
+            .map_err(|error| Self::configure_error(&file, &error))?;
+        let (result, what) = match configured {
             Configured::Present { name } => {
-                (true, format!("{} has it already as \"{name}\"", file.display()))
+                (Outcome::Already, format!("{} has it already as \"{name}\"", file.display()))
             }
             Configured::Change { text, name } => {
                 sources.put(&snapshot, text.as_bytes()).map_err(|error| file_error(&error))?;
-                (false, format!("added to {} as \"{name}\"", file.display()))
+                (Outcome::Done, format!("added to {} as \"{name}\"", file.display()))
             }
         };
-        let taken = daemon::take_over(self.context, self.url.as_str())?;
+        let asks = self.options.index.is_some() || self.options.inventory.is_some();
+        let taken = daemon::take_over(self.context, self.url.as_str(), asks && result == Outcome::Done)?;
         let fix = match &taken {
             daemon::Taken::NotRunning => vec!["start the service: systemctl enable --now agentd".to_owned()],
             daemon::Taken::Unasked => vec!["have the daemon read it: systemctl reload agentd".to_owned()],
             daemon::Taken::Over => Vec::new(),
         };
-        Ok(Done { already, detail: format!("{what}; {}", taken.words()), fix })
+        Ok(Done { result, detail: format!("{what}; {}", taken.words()), fix })
     }
 
     /// The first connection, with the store as it is now.
-    fn connect(&self) -> Result<Done, Error> {
-        let server = Server {
-            name: self.url.host_str().unwrap_or_default().to_owned(),
-            url: self.url.clone(),
-            names: agent_config::Names::Compat,
-            pin: None,
-            role: self.role(),
-            favourite: false,
-            ranges: Vec::new(),
-            priority: 0,
-        };
-        let configured = self.context.settings.servers.iter().find(|server| server.url == self.url);
-        let server = configured.unwrap_or(&server);
-        let standing = standing(self.context, server)?;
+    fn connect(&self, context: &Context) -> Result<Done, Error> {
+        let configured = context.settings.servers.iter().find(|server| server.url == self.url);
+        let server = configured.ok_or_else(|| {
+            Error::new(Exit::Conflict, format_args!("{} is in the configuration no more", self.url))
+        })?;
+        let standing = standing(context, server)?;
         let reason = standing.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
         if standing.accepted {
             let detail = format!("{}{reason}: {}", standing.lock, standing.detail);
-            return Ok(Done { already: false, detail, fix: Vec::new() });
+            return Ok(Done::new(Outcome::Done, detail));
         }
         Err(Error::new(Exit::Refused, standing.detail).hint(format_args!("agentctl connect {}", self.url)))
+    }
+
+    /// The first policies, and the store that follows from them.
+    fn refresh(&self, context: &Context) -> Result<Done, Error> {
+        if context.settings.refresh.index.is_none() || self.role() == Role::Site {
+            return Ok(Done::new(Outcome::Skipped, "no index is configured: policies come in another way"));
+        }
+        let report = refresh(context, false)?;
+        match report.result.as_str() {
+            "failed" => Err(of_attempts(super::refresh::exit_of(&report), &report.attempts)),
+            "unchanged" => Ok(Done::new(Outcome::Already, "nothing new")),
+            _ => {
+                let files = count(report.written.len() as u64, "file");
+                Ok(Done::new(Outcome::Done, format!("{files} written, generation {}", report.generation)))
+            }
+        }
+    }
+
+    /// The first inventory.
+    fn tell(&self, context: &Context) -> Result<Done, Error> {
+        if context.settings.inventory.path.is_none() || self.role() == Role::Site {
+            return Ok(Done::new(Outcome::Skipped, "no path is configured that takes it"));
+        }
+        let report = inventory(context)?;
+        if report.result == "sent" {
+            let server = report.server.unwrap_or_default();
+            return Ok(Done::new(
+                Outcome::Done,
+                format!("{} sent to {server}", count(report.sent, "document")),
+            ));
+        }
+        Err(of_attempts(exit_of_attempts(&report.attempts), &report.attempts))
     }
 
     fn role(&self) -> Role {
@@ -151,14 +227,16 @@ impl Enrolment<'_> {
         }
     }
 
-    fn configure_error(&self, file: &Path, error: &ConfigureError) -> Error {
-        let by_hand = format!("write it by hand:  [[server]]  url = \"{}\"", self.url);
+    fn configure_error(file: &Path, error: &ConfigureError) -> Error {
         let hint = match error {
             ConfigureError::Wrong(_) => {
                 "correct the configuration, then run the same command again".to_owned()
             }
             ConfigureError::OtherRole { .. } => "give --role as it is there, or change the file".to_owned(),
-            ConfigureError::WouldNotRead => by_hand,
+            ConfigureError::OtherPath { .. } => "leave the option away, or change the file".to_owned(),
+            ConfigureError::WouldNotRead { lines } => {
+                format!("write it there by hand, then run the same command again:  {}", lines.join("  "))
+            }
         };
         let what = match error {
             // It names the file and the place itself.
@@ -173,8 +251,16 @@ fn done_of_fetch(fetched: &FetchReport) -> Result<Done, Error> {
     if fetched.exit() != Exit::Done {
         return Err(fetched.store_error());
     }
-    let already = fetched.result == "present";
-    Ok(Done { already, detail: fetched.line(), fix: Vec::new() })
+    let result = if fetched.result == "present" { Outcome::Already } else { Outcome::Done };
+    Ok(Done::new(result, fetched.line()))
+}
+
+/// Why no server did it, each with its remedy.
+fn of_attempts(exit: Exit, attempts: &[AttemptReport]) -> Error {
+    let what: Vec<String> =
+        attempts.iter().map(|attempt| format!("{}: {}", attempt.server, attempt.message)).collect();
+    let error = Error::new(exit, what.join("; "));
+    attempts.iter().fold(error, |error, attempt| error.hint(&attempt.remedy))
 }
 
 fn wrong_url(url: &str) -> Error {

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_control::wire::Fault;
+use agent_management::Failure;
+use agent_management::dial::{Dialer, Timeouts};
 use agent_runtime::bootstrap::{
     Addition, Choice, ChooseError, Edit, EditError, Pick, Snapshot, Sources, SourcesError, Wanted, append,
     choose, outlook, replace,
 };
+use agent_runtime::management::desk::dialer;
 use agent_runtime::servers::read_anchors;
 use jiff::Timestamp;
 use trust_core::Fingerprint;
-use trust_tls::connect::{ConnectError, FetchedChain, Target, fetch_chain};
+use trust_tls::connect::{FetchedChain, Target};
 use trust_tls::{AnchorSet, NameRule, Request, Verdict, verify};
 
 use super::connect::parse_target;
@@ -120,10 +123,10 @@ pub(super) fn fetch(context: &Context, target: &Target, wish: &Wish<'_>) -> Resu
 
 impl Job<'_> {
     fn run(&self, wanted: &[Wanted]) -> Result<FetchReport, Error> {
-        let limit = self.wish.how.timeout.unwrap_or(self.context.settings.connect.timeout);
         let name = self.wish.server_name;
+        let dialer = self.dialer().map_err(|error| unreachable(&self.server, &error))?;
         let chain = Context::runtime()?
-            .block_on(fetch_chain(self.target, name, limit))
+            .block_on(dialer.fetch_chain(self.target, name))
             .map_err(|error| unreachable(&self.server, &error))?;
         let now = self.context.clock.now();
         let present = self.judge_by_store(&chain, now);
@@ -150,6 +153,16 @@ impl Job<'_> {
         let taken = chain.presented.all().nth(place).map(|certificate| certificate.sha256);
         self.regenerate(&mut report, taken);
         Ok(report)
+    }
+
+    /// The way that all connections to servers take.
+    fn dialer(&self) -> Result<Dialer, Failure> {
+        let mut dialer = dialer(&self.context.settings)?;
+        if let Some(limit) = self.wish.how.timeout {
+            let timeouts = dialer.timeouts;
+            dialer.timeouts = Timeouts { dns: limit, connect: limit, proxy: limit, tls: limit, ..timeouts };
+        }
+        Ok(dialer)
     }
 
     /// The chain before the store as it is.
@@ -330,7 +343,7 @@ fn pick(pick: cli::Pick) -> Pick {
     }
 }
 
-fn unreachable(server: &str, error: &ConnectError) -> Error {
+fn unreachable(server: &str, error: &Failure) -> Error {
     Error::new(Exit::Unreachable, format_args!("{server}: {error}; nothing was saved")).hint(error.remedy())
 }
 

@@ -1,12 +1,14 @@
 //! What a server presents, before anything of it is trusted.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::time::timeout_at;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::{ConnectError, Target, handshake_error, late, lookup, open, shake_hands, version_words};
+use super::{ConnectError, Target, handshake_error, late, shake_hands, version_words};
 use crate::anchors::AnchorSet;
 use crate::presented::Presented;
 use crate::verdict::Request;
@@ -18,7 +20,7 @@ pub struct FetchedChain {
     /// The chain.
     pub presented: Presented,
     /// The address that answered.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     /// TLS version as in `TLSv1.3`; `None` where the handshake did not come to its end.
     pub tls_version: Option<String>,
     /// Cipher suite by its IANA name.
@@ -26,33 +28,30 @@ pub struct FetchedChain {
     /// Why the handshake ended after the chain was sent: the server has not proven that the key is its own. One that wants
     /// a client's certificate is such a one.
     pub unproven: Option<ConnectError>,
-    /// From the first packet on.
+    /// Of the handshake.
     pub elapsed: Duration,
 }
 
-/// Asks a server for its chain. Nothing is verified but that it has the key of the certificate; whoever calls this
-/// compares fingerprints. `server_name` is asked for in place of the host's name (RFC 6066 §3). `limit` is for all of it.
+/// Asks a server for its chain over a connection that is open: to the server itself, or through a proxy to it. Nothing is
+/// verified but that it has the key of the certificate; whoever calls this compares fingerprints. The host of `target` is
+/// the name that is asked for (RFC 6066 §3).
 ///
 /// # Errors
 /// [`ConnectError`] where no chain was presented.
 pub async fn fetch_chain(
+    stream: TcpStream,
+    address: SocketAddr,
     target: &Target,
-    server_name: Option<&str>,
     limit: Duration,
 ) -> Result<FetchedChain, ConnectError> {
-    let end = tokio::time::Instant::now() + limit;
-    let addresses = lookup(target, end, limit).await?;
     let started = Instant::now();
-    let (stream, address) = open(target, &addresses, end, limit).await?;
-    let named = Target { host: server_name.unwrap_or(&target.host).to_owned(), port: target.port };
     let nothing_verified = Request {
         verify_peer: false,
         verify_host: false,
-        ..Request::new(&named.host, Timestamp::UNIX_EPOCH)
+        ..Request::new(&target.host, Timestamp::UNIX_EPOCH)
     };
     let verifier = Arc::new(ChainVerifier::new(Arc::new(AnchorSet::new([])), nothing_verified));
-    let handshake = timeout_at(end, shake_hands(stream, &named, address, Arc::clone(&verifier)));
-    let result = handshake.await;
+    let result = timeout(limit, shake_hands(stream, target, address, Arc::clone(&verifier))).await;
     let Some(captured) = verifier.captured() else {
         return Err(match result {
             Err(_) => late(target, "the TLS handshake", limit),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_control::wire::StatusReport;
 use agent_control::{Client, ClientError};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
@@ -30,16 +31,20 @@ impl Taken {
     }
 }
 
-/// Has the daemon read its configuration again, unless it knows the server, and waits until it does.
-pub(super) fn take_over(context: &Context, url: &str) -> Result<Taken, Error> {
+/// Has the daemon read its configuration again, unless it knows the server, and waits until it does; with `asks` until it
+/// is about to ask the servers for policies, or to tell them of this endpoint.
+pub(super) fn take_over(context: &Context, url: &str, asks: bool) -> Result<Taken, Error> {
+    let has_it = |status: &StatusReport| {
+        status.servers.iter().any(|server| server.url == url) && (!asks || status.management.is_some())
+    };
     Context::runtime()?.block_on(async {
         let Some(mut client) = context.daemon().await? else { return Ok(Taken::NotRunning) };
         let status = client.status().await.map_err(|error| client_error(&error))?;
-        if status.servers.iter().any(|server| server.url == url) {
+        if has_it(&status) {
             return Ok(Taken::Over);
         }
         let told = status.daemon.is_some_and(|daemon| reload(&client, daemon.pid));
-        if told && wait(&mut client, url).await.map_err(|error| client_error(&error))? {
+        if told && wait(&mut client, has_it).await.map_err(|error| client_error(&error))? {
             Ok(Taken::Over)
         } else {
             Ok(Taken::Unasked)
@@ -54,10 +59,10 @@ fn reload(client: &Client, said: u32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| kill_process(pid, Signal::HUP).is_ok())
 }
 
-async fn wait(client: &mut Client, url: &str) -> Result<bool, ClientError> {
+async fn wait(client: &mut Client, has_it: impl Fn(&StatusReport) -> bool) -> Result<bool, ClientError> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
-        if client.status().await?.servers.iter().any(|server| server.url == url) {
+        if has_it(&client.status().await?) {
             return Ok(true);
         }
         sleep(PAUSE).await;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Done;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, GOOD, WARN, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
 
 /// The report.
 #[derive(Debug, Serialize)]
@@ -27,9 +27,9 @@ pub(super) struct EnrollReport {
 
 #[derive(Debug, Serialize)]
 struct Step {
-    /// `fetch`, `configuration`, `connection`, …
+    /// `fetch`, `configuration`, `connection`, `policy` or `inventory`.
     step: &'static str,
-    /// `done`, `already` or `failed`.
+    /// `done`, `already`, `skipped` or `failed`.
     result: &'static str,
     detail: String,
     /// What to do about it.
@@ -44,8 +44,7 @@ impl EnrollReport {
     /// Takes a step in; true where it is done.
     pub(super) fn step(&mut self, step: &'static str, done: Result<Done, Error>) -> bool {
         let (result, detail, fix, failure) = match done {
-            Ok(Done { already: true, detail, fix }) => ("already", detail, fix, None),
-            Ok(Done { detail, fix, .. }) => ("done", detail, fix, None),
+            Ok(Done { result, detail, fix }) => (result.word(), detail, fix, None),
             Err(error) => ("failed", error.what.clone(), error.hints.clone(), Some(error)),
         };
         self.steps.push(Step { step, result, detail, fix });
@@ -75,6 +74,7 @@ pub(super) fn render(report: &EnrollReport, out: &mut dyn Write) -> io::Result<(
         let mark = match step.result {
             "done" => styled(GOOD, "✓"),
             "already" => styled(GOOD, "="),
+            "skipped" => styled(DIM, "-"),
             _ => styled(BAD, "✗"),
         };
         writeln!(out, "{mark} {:<13} {}", step.step, step.detail)?;
