@@ -61,6 +61,8 @@ fn later(from: u64, by: u64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::backoff::Backoff;
 
@@ -83,6 +85,11 @@ mod tests {
         (counts.into_iter().max().unwrap_or(0), f64::from(all) / span as f64)
     }
 
+    /// A figure for whoever runs the tests.
+    fn say(text: &str) {
+        let _nobody_reads = writeln!(std::io::stderr(), "{text}");
+    }
+
     #[test]
     fn a_fleet_spreads_over_the_interval() {
         let now = start();
@@ -101,7 +108,9 @@ mod tests {
         let (most, mean) = fullest(times, HOUR);
         #[expect(clippy::cast_precision_loss, reason = "some dozens")]
         let ratio = most as f64 / mean;
-        println!("splay: {FLEET} endpoints, 1 h: mean {mean:.1}/s, fullest second {most}, ratio {ratio:.2}");
+        say(&format!(
+            "splay: {FLEET} endpoints, 1 h: mean {mean:.1}/s, fullest second {most}, ratio {ratio:.2}"
+        ));
         assert!(ratio < 2.5, "fullest second {most}, mean {mean}");
     }
 
@@ -121,7 +130,9 @@ mod tests {
         let times: Vec<u64> = times.collect();
         assert!(times.iter().all(|second| *second <= 900), "all are back within the longest pause");
         let (most, mean) = fullest(times.into_iter(), 900);
-        println!("after an outage: {FLEET} endpoints within 900 s: mean {mean:.0}/s, fullest second {most}");
+        say(&format!(
+            "after an outage: {FLEET} endpoints within 900 s: mean {mean:.0}/s, fullest second {most}"
+        ));
         assert!(most < 500, "fullest second {most}");
     }
 

@@ -1,25 +1,25 @@
 //! The guard's question put to the servers: which of them would the store as it would be still verify?
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent_config::Settings;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use trust_core::guard::{Proof, Proofs};
 use trust_core::plan::Question;
 use trust_core::policy::Effective;
 use trust_tls::AnchorSet;
 use trust_tls::Request;
-use trust_tls::connect::{Target, connect};
+use trust_tls::connect::Target;
 
-use crate::servers::{request, server_key, target};
+use crate::servers::{dial, request, server_key, target};
 
 /// What is to be asked of whom.
 pub struct Inquiry {
     question: Question,
     servers: Vec<(String, Target, Request)>,
-    limit: Duration,
+    settings: Settings,
 }
 
 impl Inquiry {
@@ -31,7 +31,7 @@ impl Inquiry {
             let request = request(settings, policy, Some(server), &target.host, now);
             (server_key(server), target, request)
         });
-        Self { servers: servers.collect(), question, limit: settings.connect.timeout }
+        Self { servers: servers.collect(), question, settings: settings.clone() }
     }
 
     /// The answer where nobody could be asked.
@@ -43,15 +43,16 @@ impl Inquiry {
 
     /// Makes one handshake with each server, all at once. Takes at most the limit of a connection.
     pub async fn answer(self) -> Proofs {
-        let Self { question, servers, limit } = self;
+        let Self { question, servers, settings } = self;
+        let settings = Arc::new(settings);
         let kept = question.candidate.len();
         // In the order of trial those that would leave come last: one of them is reached where no other verifies.
         let set = Arc::new(AnchorSet::new(question.candidate.into_iter().chain(question.leaving)));
         let mut tries = JoinSet::new();
         for (server, target, request) in servers {
-            let set = Arc::clone(&set);
+            let (set, settings) = (Arc::clone(&set), Arc::clone(&settings));
             tries.spawn(async move {
-                let proof = prove(set, kept, &target, request, limit).await;
+                let proof = prove(set, kept, &target, request, &settings).await;
                 (server, proof)
             });
         }
@@ -65,11 +66,16 @@ async fn prove(
     kept: usize,
     target: &Target,
     request: Request,
-    limit: Duration,
+    settings: &Settings,
 ) -> Proof {
-    let outcome = match connect(Arc::clone(&set), target, request, limit).await {
-        Ok(outcome) => outcome,
-        Err(error) => return Proof::Open { why: error.to_string() },
+    let limit = settings.connect.timeout;
+    let outcome = match timeout(limit, dial(settings, Arc::clone(&set), target, request)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(failure)) => return Proof::Open { why: failure.to_string() },
+        Err(_) => {
+            let why = format!("{} did not answer within {:.1} s", target.host, limit.as_secs_f32());
+            return Proof::Open { why };
+        }
     };
     let verdict = outcome.captured.verdict;
     match verdict.anchor.filter(|_| verdict.accepted).and_then(|index| Some((index, set.get(index)?))) {

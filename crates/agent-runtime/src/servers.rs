@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use agent_config::{Names, Server, Settings};
 use agent_control::wire::ServerReport;
+use agent_management::Failure;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use trust_core::guard::{Archived, Retained};
 use trust_core::policy::Effective;
 use trust_core::source::Content;
 use trust_formats::certificates::Limits;
-use trust_tls::connect::{ConnectError, Outcome, Target, connect};
+use trust_tls::connect::{Outcome, Target};
 use trust_tls::{AnchorSet, Captured, NameRule, Pin, Presented, Request, TlsVersion};
 
 use crate::standing::chains::Chains;
@@ -100,7 +101,7 @@ impl ServerStatus {
         }
     }
 
-    fn take_in(&mut self, attempt: Result<&Attempt, &ConnectError>, now: Timestamp) {
+    fn take_in(&mut self, attempt: Result<&Attempt, &Failure>, now: Timestamp) {
         match attempt {
             Ok(attempt) => {
                 self.lock = Some(attempt.lock.state);
@@ -133,7 +134,7 @@ struct Attempt {
 
 /// What came of a server in one round.
 struct Tried {
-    attempt: Result<Attempt, ConnectError>,
+    attempt: Result<Attempt, Failure>,
     forecast: Forecast,
 }
 
@@ -284,7 +285,7 @@ impl Servers {
 
     fn start(&self) -> JoinHandle<(Vec<Tried>, Chains, bool)> {
         let now = Timestamp::now();
-        let limit = self.settings.connect.timeout;
+        let settings = self.settings.clone();
         let bundle = self.bundle.clone();
         let archive: Vec<Arc<Certificate>> =
             self.archive.iter().map(|archived| Arc::clone(&archived.certificate)).collect();
@@ -308,7 +309,7 @@ impl Servers {
             let mut changed = chains.keep(&known);
             let mut tried = Vec::new();
             for (key, target, request) in wanted {
-                let outcome = connect(Arc::clone(&set), &target, request.clone(), limit).await;
+                let outcome = dial(&settings, Arc::clone(&set), &target, request.clone()).await;
                 let attempt = outcome.map(|outcome| attempt(&outcome, &set, &request, &retained, &archive));
                 // What is no answer of the server's is nothing to remember: somebody in between has a chain as well.
                 if let Some(reached) = attempt.as_ref().ok().filter(|attempt| attempt.anchor.is_some()) {
@@ -384,6 +385,19 @@ fn from_archive(
     let set = AnchorSet::new(archive.iter().rev().cloned());
     let verdict = trust_tls::verify(&set, presented, request);
     verdict.anchor.filter(|_| verdict.accepted).and_then(|index| set.get(index)).cloned()
+}
+
+/// One connection with one handshake, by the way that the settings say: direct, or through the proxy.
+///
+/// # Errors
+/// [`Failure`] where it did not come to a verdict.
+pub async fn dial(
+    settings: &Settings,
+    set: Arc<AnchorSet>,
+    target: &Target,
+    request: Request,
+) -> Result<Outcome, Failure> {
+    crate::management::desk::dialer(settings)?.dial(set, target, request).await
 }
 
 /// Host and port of a configured server.

@@ -256,6 +256,9 @@ fn through_a_proxy() {
     let report = endpoint.json(&["refresh"]);
     assert_eq!(report["result"], "taken", "{report}");
     assert!(!endpoint.json(&["status"]).to_string().contains("s3cret"));
+    // Every connection goes that way: the checks, the question of the guard, the operator's.
+    let reached = endpoint.json(&["connect", "smp"]);
+    assert_eq!(reached["address"], format!("127.0.0.1:{port}"), "{reached}");
     // A host that is passed by needs none.
     proxied("no-proxy = [\"localhost\"]\n");
     assert_eq!(endpoint.json(&["refresh"])["result"], "unchanged");

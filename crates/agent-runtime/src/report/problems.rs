@@ -19,8 +19,8 @@ use crate::watch::WatchReport;
 /// Before its end, an anchor is a problem for so long: time to have a new certificate made, sent out and switched to.
 pub const EXPIRY_NOTICE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Codes of `ConnectError`: no verdict about trust.
-const UNREACHABLE: [&str; 8] = [
+/// Codes of a way that led to no verdict: nothing was learnt about trust.
+const UNREACHABLE: [&str; 11] = [
     "resolve-failed",
     "connect-failed",
     "timeout",
@@ -29,6 +29,9 @@ const UNREACHABLE: [&str; 8] = [
     "tls-too-old",
     "tls-alert",
     "handshake-failed",
+    "proxy-refused",
+    "proxy-credentials",
+    "proxy-credentials-file",
 ];
 
 /// What problems are drawn from.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use trust_core::guard::Retained;
 use trust_core::plan::StoreState;
-use trust_tls::connect::{ConnectError, Outcome, Target, connect};
+use trust_tls::connect::{Outcome, Target};
 use trust_tls::{AnchorSet, Pin, PresentedCertificate, Request};
 
 use super::verify::{VerdictReport, name_rule};
@@ -77,8 +77,8 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
         let mut request =
             servers::request(&context.settings, &policy, server, &target.host, options.at.unwrap_or(now));
         adjust(&mut request, options)?;
-        let limit = context.settings.connect.timeout;
-        match runtime.block_on(connect(Arc::clone(&set), &target, request.clone(), limit)) {
+        let dialled = servers::dial(&context.settings, Arc::clone(&set), &target, request.clone());
+        match runtime.block_on(dialled) {
             Ok(outcome) => {
                 let kept: &[Retained] = if options.bundle.is_some() { &[] } else { &retained };
                 let lock = lock_of(&outcome, &set, &request, kept);
@@ -135,9 +135,8 @@ pub(super) fn standing(context: &Context, server: &Server) -> Result<Standing, E
     let target = servers::target(server);
     let request =
         servers::request(&context.settings, &policy, Some(server), &target.host, context.clock.now());
-    let limit = context.settings.connect.timeout;
     let outcome = Context::runtime()?
-        .block_on(connect(Arc::clone(&set), &target, request.clone(), limit))
+        .block_on(servers::dial(&context.settings, Arc::clone(&set), &target, request.clone()))
         .map_err(|error| Error::new(Exit::Unreachable, &error).hint(error.remedy()))?;
     let lock = lock_of(&outcome, &set, &request, &retained(context));
     let verdict = &outcome.captured.verdict;
@@ -155,7 +154,7 @@ fn retained(context: &Context) -> Vec<Retained> {
     state.map(|state| state.retained).unwrap_or_default()
 }
 
-fn unreachable(error: &ConnectError, name: &str) {
+fn unreachable(error: &agent_management::Failure, name: &str) {
     crate::out::stderr_line(&format!("{} {name}: {error}\nhint: {}", styled(BAD, "error:"), error.remedy()));
 }
 
