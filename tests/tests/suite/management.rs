@@ -280,3 +280,52 @@ fn over_ipv6() {
     configure(&endpoint, &[("smp", &format!("https://[::1]:{}/", server.port()))], "");
     assert_eq!(endpoint.json(&["refresh"])["result"], "taken");
 }
+
+#[test]
+fn by_itself_after_an_outage_and_after_a_month_away() {
+    if !tools::require(&["nginx"]) {
+        return;
+    }
+    let [(a, leaf_a), (b, _), (c, leaf_c)] = ["Then A", "Then B", "Then C"].map(authority);
+    let mut endpoint = Endpoint::new();
+    let mut server = Server::nginx_with(&leaf_a, &[], &documented("127.0.0.1"));
+    let packages = Server::nginx(&leaf_a, &[]);
+    publish(&server, &endpoint, 1, &[&a, &c]);
+    write(&endpoint.bootstrap(), a.pem());
+    let timers = "interval = \"5s\"\n";
+    configure(&endpoint, &[("smp", &server.url())], timers);
+    let config = fs::read_to_string(endpoint.config()).expect("it was written");
+    let config = config.replace("[refresh]\n", "[refresh]\ninterval = \"5s\"\nlongest-pause = \"1s\"\n");
+    let site = format!("[[server]]\nname = \"packages\"\nrole = \"site\"\nurl = \"{}\"\n", packages.url());
+    write(&endpoint.config(), format!("{config}{site}"));
+    endpoint.start_daemon();
+    endpoint.wait_for("the first policy", &[a.sha256(), c.sha256()]);
+
+    // An outage: said, and over without anybody's hand.
+    server.stop();
+    let has_failed = |endpoint: &Endpoint| problems(&endpoint.json(&["status"])).contains(&"refresh-failed");
+    poll::until("the outage is told", || has_failed(&endpoint).then_some(()));
+    server.present(&leaf_a, &[]);
+    poll::until("the way back", || (!has_failed(&endpoint)).then_some(()));
+    // The site server has packages: it is looked at, and never asked for policies.
+    let status = endpoint.json(&["status"]);
+    assert_eq!(status["management"]["refreshed_from"], "smp", "{status}");
+    assert_eq!(status["servers"][1]["lock"], "secure", "{status}");
+
+    // Away for a month, in which the server changed twice, from A over B to C; one anchor is still in common.
+    let _stopped = endpoint.stop_daemon();
+    let record = endpoint.path("var/lib/agentd/state/management.json");
+    let mut remembered: Value =
+        serde_json::from_slice(&fs::read(&record).expect("it is there")).expect("JSON");
+    remembered["refreshed_at"] = json!("2026-01-01T00:00:00Z");
+    fs::write(&record, remembered.to_string()).expect("a scratch directory");
+    server.present(&leaf_c, &[]);
+    publish(&server, &endpoint, 9, &[&b, &c]);
+    endpoint.start_daemon();
+    // A is the bootstrap anchor, and stays.
+    endpoint.wait_for("found its way back", &[a.sha256(), b.sha256(), c.sha256()]);
+    poll::until("and reached its server", || {
+        let status = endpoint.json(&["status"]);
+        (status["servers"][0]["anchor"] == c.sha256().as_str()).then_some(())
+    });
+}
