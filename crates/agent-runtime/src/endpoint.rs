@@ -22,10 +22,11 @@ use trust_tls::Pin;
 
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
-use crate::look::{Look, SafeReader, StorePaths, look};
+use crate::look::{Look, StorePaths, look};
 use crate::management::disk::Disk;
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
 use crate::read::Rules;
+use crate::reader::DisposableReader;
 use crate::servers::server_key;
 use crate::state::{StateError, StateStore};
 
@@ -38,7 +39,7 @@ pub const QUIET: Duration = Duration::from_secs(3);
 pub struct Endpoint {
     paths: StorePaths,
     limits: Limits,
-    reader: Arc<SafeReader>,
+    reader: Arc<DisposableReader>,
     files: Arc<dyn Fs>,
     state: StateStore,
     history: History,
@@ -107,7 +108,7 @@ impl Endpoint {
         let mut trusted_uids = sources.allow_owner.clone();
         // `agentctl` may run as root beside a daemon that does not: the store's owner is who the daemon is.
         trusted_uids.extend(fs::metadata(&store.state).ok().map(|metadata| metadata.uid()));
-        let reader = SafeReader {
+        let reader = DisposableReader {
             rules: Rules {
                 max_bytes: sources.max_bytes as u64,
                 trusted_uids,

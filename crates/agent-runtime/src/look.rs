@@ -45,9 +45,12 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// As [`Self::file`].
     fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError>;
+
+    /// The reader, for one look, of what policies name: that may lie anywhere.
+    fn named(&self) -> Box<dyn Reader + '_>;
 }
 
-/// Opens, then judges the descriptor: see [`crate::read`].
+/// Reads everything in this process: see [`crate::read`].
 #[derive(Debug, Clone)]
 pub struct SafeReader {
     /// What is accepted.
@@ -61,6 +64,10 @@ impl Reader for SafeReader {
 
     fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError> {
         list_directory(path, &self.rules)
+    }
+
+    fn named(&self) -> Box<dyn Reader + '_> {
+        Box::new(self.clone())
     }
 }
 
@@ -81,7 +88,9 @@ pub fn look(
     limits: &certificates::Limits,
     known: &StoreState,
 ) -> Look {
-    let mut look = Looking { reader, limits, known, watch: BTreeSet::new(), warnings: Vec::new() };
+    let named = reader.named();
+    let mut look =
+        Looking { reader, named: &*named, limits, known, watch: BTreeSet::new(), warnings: Vec::new() };
     look.watch_path(&paths.merged, &[]);
     let policies = look.policies(&paths.policies);
     let effective = policy::combine(&policies);
@@ -107,6 +116,7 @@ pub fn look(
 
 struct Looking<'a> {
     reader: &'a dyn Reader,
+    named: &'a dyn Reader,
     limits: &'a certificates::Limits,
     known: &'a StoreState,
     watch: BTreeSet<PathBuf>,
@@ -189,8 +199,11 @@ impl Looking<'_> {
                 files.push(named.path.clone());
                 continue;
             }
-            self.watch_path(&named.path.join("certificate.pem"), &[]);
-            match self.reader.directory(&named.path) {
+            let listed = self.named.directory(&named.path);
+            if listed.as_ref().err().is_none_or(ReadError::is_watchable) {
+                self.watch_path(&named.path.join("certificate.pem"), &[]);
+            }
+            match listed {
                 Ok(found) => files.extend(self.spellable(found)),
                 Err(error) => {
                     let failure = failure(&error);
@@ -233,14 +246,18 @@ impl Looking<'_> {
     }
 
     fn source(&mut self, kind: SourceKind, path: PathBuf) -> (SourceId, Reading) {
-        let reading = match self.reader.file(&path) {
+        let reader = if kind == SourceKind::Policy { self.named } else { self.reader };
+        let reading = match reader.file(&path) {
             Ok(file) => {
                 self.watch_path(&path, &file.hops);
                 let fresh = file.racy;
                 Reading::Read { snapshot: Snapshot::new(file.bytes, *self.limits), fresh }
             }
             Err(error) => {
-                self.watch_path(&path, &[]);
+                // To watch what does not answer would hang as well; the timer comes back to it.
+                if error.is_watchable() {
+                    self.watch_path(&path, &[]);
+                }
                 // Where a link leads nowhere: what is to appear appears there.
                 if let Some(component) = error.component() {
                     self.watch_path(component, &[]);

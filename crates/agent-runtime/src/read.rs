@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 mod error;
 mod facts;
@@ -30,7 +31,7 @@ use handle::{Handles, Platform};
 use walk::{Walk, Walked};
 
 /// What is accepted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Rules {
     /// The largest file.
     pub max_bytes: u64,

@@ -23,6 +23,9 @@ use exit::Exit;
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = agent_runtime::reader::serve_if_asked() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

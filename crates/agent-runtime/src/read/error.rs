@@ -1,15 +1,17 @@
 //! Why a file was not read, and what to do about it. Never with a byte of its content.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use crate::escape::escaped;
 
 /// What something is that is no regular file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A regular file, where a directory was expected.
     File,
@@ -40,7 +42,7 @@ impl fmt::Display for Kind {
 
 /// Why a file was not read. `path` is the path that was asked for; where something else on the way is at fault, it is
 /// named by its real path.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ReadError {
     /// The file, or something on the way to it, is not there.
     #[error("{} does not exist{}", escaped(path), unless_same(", since there is no ", component, path))]
@@ -182,7 +184,29 @@ pub enum ReadError {
         /// Its length.
         length: usize,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: Cow<'static, str>,
+    },
+    /// It does not answer.
+    #[error("{} does not answer{}", escaped(path), waiting(*pid))]
+    Hung {
+        /// The path asked for.
+        path: PathBuf,
+        /// The process that still waits for it; 0 where none does.
+        pid: u32,
+    },
+    /// Its turn has not come.
+    #[error("{} was not read in this look, since other files do not answer", escaped(path))]
+    Postponed {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The process that reads for us could not.
+    #[error("{} was not read: the process that reads it failed: {reason}", escaped(path))]
+    Reader {
+        /// The path asked for.
+        path: PathBuf,
+        /// How.
+        reason: String,
     },
     /// The system reports an error.
     #[error("cannot read {}: {errno}", escaped(path))]
@@ -190,12 +214,13 @@ pub enum ReadError {
         /// The path asked for.
         path: PathBuf,
         /// The error.
+        #[serde(with = "errno_number")]
         errno: Errno,
     },
 }
 
 impl ReadError {
-    pub(super) fn io(path: &Path, errno: Errno) -> Self {
+    pub(crate) fn io(path: &Path, errno: Errno) -> Self {
         Self::Io { path: path.to_owned(), errno }
     }
 
@@ -224,6 +249,12 @@ impl ReadError {
         }
     }
 
+    /// Whether the directories on the way can be watched without waiting for what does not answer.
+    #[must_use]
+    pub fn is_watchable(&self) -> bool {
+        !matches!(self, Self::Hung { .. } | Self::Postponed { .. } | Self::Reader { .. })
+    }
+
     /// A stable name for the cause.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -242,6 +273,9 @@ impl ReadError {
             Self::OwnFile { .. } => "own-file",
             Self::RelativePath { .. } => "relative-path",
             Self::BadPath { .. } => "bad-path",
+            Self::Hung { .. } => "source-hung",
+            Self::Postponed { .. } => "source-postponed",
+            Self::Reader { .. } => "reader-failed",
             Self::Io { .. } => "io-error",
         }
     }
@@ -287,9 +321,25 @@ impl ReadError {
                 format!("let the user of the service read it: namei -l {}", quoted(path))
             }
             Self::Changed { .. } => "replace the file by a rename instead of writing into it".to_owned(),
+            Self::Hung { path, .. } => format!(
+                "bring back the file server or device that holds it (findmnt -T {}), or have the policy changed; it is \
+                 tried again by itself",
+                quoted(path.parent().unwrap_or(path))
+            ),
+            Self::Postponed { .. } => {
+                "mend the files that do not answer; it is tried again by itself".to_owned()
+            }
+            Self::Reader { .. } => {
+                "look at the limits of the service on processes and memory; it is tried again by itself"
+                    .to_owned()
+            }
             Self::Io { path, .. } => format!("check the file system that holds {}", quoted(path)),
         }
     }
+}
+
+fn waiting(pid: u32) -> String {
+    if pid == 0 { String::new() } else { format!(" (process {pid} waits for it and cannot be ended)") }
 }
 
 fn expected(kind: Kind) -> &'static str {
@@ -317,3 +367,25 @@ fn quoted(path: &Path) -> String {
 }
 
 const STICKY: u32 = 0o1000;
+
+mod errno_number {
+    //! An error of the system by its number, which parent and child read alike.
+
+    use rustix::io::Errno;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub(super) fn serialize<S: Serializer>(errno: &Errno, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32(errno.raw_os_error())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Errno, D::Error> {
+        let number = i32::deserialize(deserializer)?;
+        // Numbers that no system has would be out of its range.
+        if (1..4096).contains(&number) {
+            Ok(Errno::from_raw_os_error(number))
+        } else {
+            Err(serde::de::Error::custom("not an error of the system"))
+        }
+    }
+}

@@ -144,7 +144,9 @@ fn climbs(path: &Path) -> bool {
 
 fn check_path(path: &Path) -> Result<(), ReadError> {
     let bytes = path.as_os_str().as_bytes();
-    let bad = |reason| Err(ReadError::BadPath { path: path.to_owned(), length: bytes.len(), reason });
+    let bad = |reason: &'static str| {
+        Err(ReadError::BadPath { path: path.to_owned(), length: bytes.len(), reason: reason.into() })
+    };
     if bytes.contains(&0) {
         return bad("holds a null byte");
     }

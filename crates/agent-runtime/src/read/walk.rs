@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
             Errno::NAMETOOLONG => ReadError::BadPath {
                 path: self.path.to_owned(),
                 length: self.path.as_os_str().len(),
-                reason: "has a name longer than the system allows",
+                reason: "has a name longer than the system allows".into(),
             },
             Errno::ACCESS | Errno::PERM => self.denied(level, name, errno),
             errno => ReadError::io(self.path, errno),

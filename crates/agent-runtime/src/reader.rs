@@ -1,0 +1,137 @@
+//! The disposable reader: what policies name is read by a child that may hang.
+//!
+//! A path that a policy names may lead to a file server that never answers. Whoever reads there sleeps in the kernel,
+//! cannot be killed, and keeps every lock and descriptor it has. So it is read by a child process: this program once
+//! more, which holds nothing of ours, may write nowhere, and is given up when its time is over. The store's own sources
+//! are read here; who can make those hang can stop the daemon anyway.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::look::{Reader, SafeReader};
+use crate::read::{FileBytes, ReadError, Rules, list_directory, read_file};
+
+mod bench;
+mod child;
+mod session;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use child::serve_if_asked;
+
+use bench::Bench;
+use session::{Session, Trouble};
+use wire::{Answer, Ask};
+
+/// How long a child may take over one file or directory. A disk that has to spin up stays below it; what takes longer is
+/// tried again later, and its last good content stays in use meanwhile.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long what policies name may hold up one look: the other sources wait for it.
+pub const BUDGET: Duration = Duration::from_secs(5);
+
+/// Reads the store's own files here, and what policies name in a child.
+#[derive(Debug, Clone)]
+pub struct DisposableReader {
+    /// What is accepted, here and there.
+    pub rules: Rules,
+}
+
+impl Reader for DisposableReader {
+    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
+        read_file(path, &self.rules)
+    }
+
+    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+        list_directory(path, &self.rules)
+    }
+
+    fn named(&self) -> Box<dyn Reader + '_> {
+        if child::is_offered() {
+            Box::new(Visit { rules: &self.rules, began: Instant::now(), session: Mutex::new(None) })
+        } else {
+            // A program whose main function does not offer the child, such as a test.
+            Box::new(SafeReader { rules: self.rules.clone() })
+        }
+    }
+}
+
+/// The reading of one look. The child is started when it is first needed and ends with the look.
+struct Visit<'a> {
+    rules: &'a Rules,
+    began: Instant,
+    session: Mutex<Option<Session>>,
+}
+
+impl Reader for Visit<'_> {
+    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
+        match self.ask(&Ask::File(path.to_owned()))? {
+            Answer::File(file) => Ok(file),
+            Answer::Failed(error) => Err(error),
+            Answer::Directory(_) => Err(failed(path, "it answered another question")),
+        }
+    }
+
+    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+        match self.ask(&Ask::Directory(path.to_owned()))? {
+            Answer::Directory(names) => Ok(names.into_iter().map(|name| path.join(name)).collect()),
+            Answer::Failed(error) => Err(error),
+            Answer::File(_) => Err(failed(path, "it answered another question")),
+        }
+    }
+
+    fn named(&self) -> Box<dyn Reader + '_> {
+        Box::new(Self { rules: self.rules, began: self.began, session: Mutex::new(None) })
+    }
+}
+
+impl Visit<'_> {
+    fn ask(&self, ask: &Ask) -> Result<Answer, ReadError> {
+        let path = ask.path();
+        let mut bench = Bench::of_this_process();
+        bench.reap(Instant::now());
+        if let Some(pid) = bench.holds(path) {
+            return Err(ReadError::Hung { path: path.to_owned(), pid });
+        }
+        if bench.is_full() || self.began.elapsed() >= BUDGET {
+            return Err(ReadError::Postponed { path: path.to_owned() });
+        }
+        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = match slot.take() {
+            Some(session) => session,
+            None => Session::start(self.rules).map_err(|error| not_started(path, &error))?,
+        };
+        match session.ask(ask, self.rules.max_bytes, DEADLINE) {
+            Ok(answer) => {
+                bench.forget(path);
+                *slot = Some(session);
+                Ok(answer)
+            }
+            Err(Trouble::TooLate) => {
+                let pid = session.pid();
+                bench.put(path.to_owned(), session.kill(), Instant::now());
+                Err(ReadError::Hung { path: path.to_owned(), pid })
+            }
+            Err(Trouble::Broken(reason)) => {
+                if let Some(child) = session.kill() {
+                    bench.put(path.to_owned(), Some(child), Instant::now());
+                }
+                Err(failed(path, reason))
+            }
+        }
+    }
+}
+
+fn failed(path: &Path, reason: &'static str) -> ReadError {
+    ReadError::Reader { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+fn not_started(path: &Path, error: &std::io::Error) -> ReadError {
+    // The system's own words: a message of the standard library says less.
+    let reason = Errno::from_io_error(error).map_or_else(|| error.to_string(), |errno| errno.to_string());
+    ReadError::Reader { path: path.to_owned(), reason: format!("it could not be started: {reason}") }
+}

@@ -1,0 +1,143 @@
+//! The parent's side: one child, asked one question after another, each with a deadline.
+
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::child::ARGUMENT;
+use super::wire::{Answer, Ask, send};
+use crate::read::Rules;
+
+/// A child at work.
+pub(super) struct Session {
+    /// `None` once it was given away.
+    child: Option<Child>,
+    /// Closing it is the sign to end.
+    ask: Option<ChildStdin>,
+    answers: ChildStdout,
+    pid: u32,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Not within the time.
+    TooLate,
+    /// The child ended or speaks nonsense.
+    Broken(&'static str),
+}
+
+impl Session {
+    pub(super) fn start(rules: &Rules) -> io::Result<Self> {
+        let mut child = Command::new(program()?)
+            .arg(ARGUMENT)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // So that a signal to our group, such as Ctrl-C, does not end a read half-way.
+            .process_group(0)
+            .spawn()?;
+        let pid = child.id();
+        let (Some(ask), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut session = Self { child: Some(child), ask: Some(ask), answers, pid };
+        session.say(rules)?;
+        Ok(session)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn ask(&mut self, ask: &Ask, max_bytes: u64, deadline: Duration) -> Result<Answer, Trouble> {
+        self.say(ask).map_err(|_| Trouble::Broken("it ended before it was asked"))?;
+        let until = Instant::now() + deadline;
+        let mut answers = Timed { pipe: &mut self.answers, until };
+        Answer::take(&mut answers, max_bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Trouble::TooLate,
+            io::ErrorKind::UnexpectedEof => Trouble::Broken("it ended before it answered"),
+            _ => Trouble::Broken("its answer makes no sense"),
+        })
+    }
+
+    /// Ends the child. Gives it back where it does not end, for it hangs in the kernel.
+    pub(super) fn kill(mut self) -> Option<Child> {
+        let mut child = self.child.take()?;
+        // Gone already is as good.
+        let _gone = child.kill();
+        if ended_within(&mut child, GRACE) { None } else { Some(child) }
+    }
+
+    fn say<T: serde::Serialize>(&mut self, value: &T) -> io::Result<()> {
+        let Some(ask) = self.ask.as_mut() else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        send(ask, value)?;
+        ask.flush()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.ask.take());
+        if let Some(mut child) = self.child.take() {
+            // It waits for a question, not for a file, so it ends at once.
+            if !ended_within(&mut child, GRACE) {
+                let _gone = child.kill();
+                let _reaped = ended_within(&mut child, GRACE);
+            }
+        }
+    }
+}
+
+/// This very program, even where an upgrade has put another in its place.
+fn program() -> io::Result<std::path::PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
+}
+
+fn ended_within(child: &mut Child, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    loop {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        thread::sleep(STEP);
+    }
+}
+
+/// A pipe that is read until a moment and no longer.
+struct Timed<'a> {
+    pipe: &'a mut ChildStdout,
+    until: Instant,
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::TimedOut)?;
+            let mut wanted = [PollFd::new(&*self.pipe, PollFlags::IN)];
+            match poll(&mut wanted, Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return self.pipe.read(buffer),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+/// For a process that was killed and does not hang to be gone.
+const GRACE: Duration = Duration::from_millis(200);
+const STEP: Duration = Duration::from_millis(1);
