@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use agent_management::inventory::Host;
 use jiff::Timestamp;
@@ -51,7 +50,7 @@ fn os() -> Option<String> {
 #[cfg(target_os = "linux")]
 fn booted(now: Timestamp) -> Option<Timestamp> {
     let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.checked_sub(Duration::from_secs(u64::try_from(up.tv_sec).ok()?)).ok()
+    now.checked_sub(std::time::Duration::from_secs(u64::try_from(up.tv_sec).ok()?)).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
