@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agent_config::{Names, Server, Settings};
 use agent_control::wire::ServerReport;
 use agent_management::Failure;
+use agent_management::session::refused;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -310,7 +311,10 @@ impl Servers {
             let mut tried = Vec::new();
             for (key, target, request) in wanted {
                 let outcome = dial(&settings, Arc::clone(&set), &target, request.clone()).await;
-                let attempt = outcome.map(|outcome| attempt(&outcome, &set, &request, &retained, &archive));
+                let attempt = outcome.map(|outcome| {
+                    let attempt = attempt(&outcome, &set, &request, &retained, &archive);
+                    in_words_of_the_way(attempt, &outcome, &settings, &target, &request)
+                });
                 // What is no answer of the server's is nothing to remember: somebody in between has a chain as well.
                 if let Some(reached) = attempt.as_ref().ok().filter(|attempt| attempt.anchor.is_some()) {
                     changed |= chains.take_in(&key, &reached.presented, now);
@@ -385,6 +389,23 @@ fn from_archive(
     let set = AnchorSet::new(archive.iter().rev().cloned());
     let verdict = trust_tls::verify(&set, presented, request);
     verdict.anchor.filter(|_| verdict.accepted).and_then(|index| set.get(index)).cloned()
+}
+
+/// A stranger's certificate that came through a proxy is the proxy's doing, most likely: then that is what is said.
+fn in_words_of_the_way(
+    mut attempt: Attempt,
+    outcome: &Outcome,
+    settings: &Settings,
+    target: &Target,
+    request: &Request,
+) -> Attempt {
+    let dialer = crate::management::desk::dialer(settings).ok();
+    let proxied = dialer.filter(|dialer| attempt.error.is_some() && dialer.proxy_for(&target.host).is_some());
+    if let Some(dialer) = proxied {
+        let failure = refused(&outcome.captured, &dialer, target, request);
+        attempt.error = Some(failure.to_string());
+    }
+    attempt
 }
 
 /// One connection with one handshake, by the way that the settings say: direct, or through the proxy.

@@ -259,6 +259,20 @@ fn through_a_proxy() {
     // Every connection goes that way: the checks, the question of the guard, the operator's.
     let reached = endpoint.json(&["connect", "smp"]);
     assert_eq!(reached["address"], format!("127.0.0.1:{port}"), "{reached}");
+    // What a proxy that breaks TLS shows is a stranger's certificate: it is the proxy that is named.
+    let (stranger, _) = authority("Inspection CA");
+    let inspecting = Server::nginx(&Recipe::leaf("localhost").issued_by(&stranger), &[]);
+    configure(
+        &endpoint,
+        &[("smp", &inspecting.url())],
+        &format!("[proxy]\nurl = \"http://127.0.0.1:{port}\"\n{file}"),
+    );
+    let report = endpoint.agentctl(&["refresh", "--json"]).expect_code(6).json();
+    assert_eq!(codes(&report), ["proxy-breaks-tls"], "{report}");
+    assert!(
+        report["attempts"][0]["message"].as_str().is_some_and(|words| words.contains("Inspection CA")),
+        "{report}"
+    );
     // A host that is passed by needs none.
     proxied("no-proxy = [\"localhost\"]\n");
     assert_eq!(endpoint.json(&["refresh"])["result"], "unchanged");

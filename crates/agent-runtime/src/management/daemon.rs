@@ -152,13 +152,13 @@ impl<S: Store> Management<S> {
 
     fn rhythm_of_refresh(&self) -> Option<Rhythm> {
         let settings = self.errands.settings();
-        let wanted = settings.refresh.index.is_some() && !settings.servers.is_empty();
+        let wanted = settings.refresh.index.is_some() && has_management(settings);
         wanted.then(|| Rhythm::of(&facts::id(), settings.refresh.interval))
     }
 
     fn rhythm_of_inventory(&self) -> Option<Rhythm> {
         let settings = self.errands.settings();
-        let wanted = settings.inventory.path.is_some() && !settings.servers.is_empty();
+        let wanted = settings.inventory.path.is_some() && has_management(settings);
         // Another name, so that both do not fall together where their intervals are the same.
         wanted.then(|| Rhythm::of(&format!("{} inventory", facts::id()), settings.inventory.interval))
     }
@@ -305,6 +305,11 @@ impl<S: Store> Management<S> {
             next_inventory: self.inventory_due,
         });
     }
+}
+
+/// Whether there is a server to ask.
+fn has_management(settings: &Settings) -> bool {
+    settings.servers.iter().any(|server| server.role == agent_config::Role::Management)
 }
 
 /// As often as the sources are looked at.
