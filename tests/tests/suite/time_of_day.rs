@@ -21,6 +21,7 @@ fn an_anchor_that_expires_stays_and_is_named() {
         problems.filter_map(|problem| problem["code"].as_str()).map(str::to_owned).collect()
     };
     assert_eq!(problems("+1 day"), Vec::<String>::new());
+    assert_eq!(problems("-5 days"), ["clock-implausible"], "behind the store itself");
     assert_eq!(problems("+80 days"), ["anchor-expires"], "in time to do something about it");
     assert_eq!(problems("+200 days"), ["anchor-expired"]);
     for at in ["+200 days", "-5 years", "+11 years"] {

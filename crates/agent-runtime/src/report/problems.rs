@@ -67,6 +67,7 @@ pub fn problems(findings: &Findings<'_>) -> Vec<Problem> {
     problems.extend(anchor_problems(findings));
     problems.extend(findings.state.retained.iter().map(retained));
     problems.extend(findings.state.rollback.as_ref().map(rolled_back));
+    problems.extend(clock_problem(findings));
     problems.extend(findings.servers.iter().filter_map(server_problem));
     problems
         .extend(findings.servers.iter().flat_map(|server| super::foresight::problems(server, findings.now)));
@@ -264,6 +265,26 @@ fn retained(retained: &Retained) -> Problem {
         ],
     };
     problem(code, severity, title, why, fix)
+}
+
+/// The wall clock against the store's own past: a clock that is behind it is wrong now, or was wrong then.
+fn clock_problem(findings: &Findings<'_>) -> Option<Problem> {
+    /// Time zones are none of a clock's business, but people set them by hand.
+    const TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
+    let published = findings.state.bundle.as_ref()?.at;
+    let behind = findings.now.checked_add(TOLERANCE).ok().filter(|tolerant| *tolerant < published)?;
+    let days = published.duration_since(behind).as_hours() / 24 + 1;
+    Some(problem(
+        "clock-implausible",
+        Severity::Warning,
+        format!("the clock is {days} days behind the store's last publication"),
+        format!(
+            "it says {}, and the store was published on {published}: certificates may be judged as not yet valid, and \
+             servers refused for it.",
+            findings.now
+        ),
+        vec!["set the clock, for example with timedatectl, and let NTP keep it".to_owned()],
+    ))
 }
 
 fn rolled_back(rollback: &Rollback) -> Problem {
