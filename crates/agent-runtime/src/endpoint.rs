@@ -74,6 +74,9 @@ pub enum OpenError {
         /// The reason.
         source: io::Error,
     },
+    /// There is a state, and it cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl OpenError {
@@ -87,6 +90,11 @@ impl OpenError {
             Self::Lock(_) | Self::Directory { .. } => {
                 ("store-unwritable", "make the directory writable for the user that agentd runs as")
             }
+            Self::State(_) => (
+                "state-unreadable",
+                "look at the file and at the disk that holds it (dmesg --level=err); the store goes on from its \
+                 generations if the file is moved away",
+            ),
         };
         Failure { code: code.to_owned(), message: self.to_string(), remedy: remedy.to_owned() }
     }
@@ -183,6 +191,8 @@ impl Endpoint {
             }
         }
         let lock = Lock::acquire(&self.paths.state)?;
+        // Before anything is concluded from a state that only could not be read at this moment.
+        self.state.check_readable()?;
         if let Err(error) = self.disk.recover(&*self.files) {
             tracing::error!(code = error.code(), remedy = %error.remedy(), "policies of a server are not all in place: {error}");
         }
@@ -226,6 +236,11 @@ impl Endpoint {
                 } else {
                     (StoreState::default(), "the store is made anew from its sources".to_owned())
                 };
+                if error.may_pass() {
+                    // Not put aside: the next life may read it. And `save` does not write over it.
+                    let message = format!("{error}; {from}");
+                    return (state, Some(Warning { code: "state-unusable", message }));
+                }
                 (state, Some(self.set_aside(&error, &from)))
             }
         }

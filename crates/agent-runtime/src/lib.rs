@@ -5,6 +5,7 @@
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod endpoint;
 pub mod escape;
 pub mod history;

@@ -11,13 +11,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use trust_core::bundle::push_pem;
 use trust_core::plan::StoreState;
 use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{self, Limits};
 
-use crate::publish::{Fs, PublishError, publish};
+use crate::publish::{Fs, PublishError, Step, publish};
 
 pub(crate) mod record;
 #[cfg(test)]
@@ -61,6 +62,28 @@ pub enum StateError {
         /// Line where reading stopped.
         line: usize,
     },
+    /// The certificates that it speaks of are gone, or others than those.
+    #[error("{path}, which holds the certificates of the state, is missing or damaged")]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StateError {
+    /// Whether the file may be whole and was only not to be had at this moment.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+
+    fn unread(self) -> PublishError {
+        let (path, errno) = match self {
+            Self::Io { path, source } => (path, Errno::from_io_error(&source)),
+            Self::Newer { path, .. } | Self::Damaged { path, .. } | Self::Snapshot { path } => (path, None),
+        };
+        PublishError::Step { step: Step::ReadOld, path, errno: errno.unwrap_or(Errno::IO) }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,33 +119,54 @@ impl StateStore {
         read_record(self.file())
     }
 
-    /// Reads the whole state. A source whose certificates are not all there is as if it had never been read.
+    /// Reads the whole state. Certificates that it speaks of and that are not to be had make it unusable: a state with
+    /// some of its sources would be taken for a store that lost them.
     ///
     /// # Errors
     /// As [`Self::load_record`]; no state at all is `Ok(None)`.
     pub fn load(&self) -> Result<Option<StoreState>, StateError> {
-        let record = self.load_record()?;
-        Ok(record.map(|record| record.restore(&self.load_snapshot(&record.snapshot))))
+        self.load_record()?.map(|record| self.restore(&record)).transpose()
+    }
+
+    /// Whether the state on disk can be read, whatever it says. One that is not there yet can.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn check_readable(&self) -> Result<(), StateError> {
+        let path = self.file();
+        match read(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StateError::Io { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    fn restore(&self, record: &Record) -> Result<StoreState, StateError> {
+        Ok(record.restore(&self.load_snapshot(&record.snapshot)?))
     }
 
     /// Reads the state before the last one; `None` where there is none that can be used.
     #[must_use]
     pub fn load_previous(&self) -> Option<StoreState> {
         let record = read_record(self.previous()).ok().flatten()?;
-        Some(record.restore(&self.load_snapshot(&record.snapshot)))
+        self.restore(&record).ok()
     }
 
-    fn load_snapshot(&self, name: &str) -> HashMap<Fingerprint, Arc<Certificate>> {
-        let bytes = fs::read(self.snapshot_path(name)).unwrap_or_default();
+    fn load_snapshot(&self, name: &str) -> Result<HashMap<Fingerprint, Arc<Certificate>>, StateError> {
+        let path = self.snapshot_path(name);
+        let bytes = match read(&path) {
+            Ok(bytes) if Fingerprint::of(&bytes).to_string() == name => bytes,
+            Ok(_) => return Err(StateError::Snapshot { path }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(StateError::Snapshot { path });
+            }
+            Err(source) => return Err(StateError::Io { path, source }),
+        };
         // Our own file: what it holds was within the limits when it was read.
         let limits =
             Limits { max_bytes: usize::MAX, max_certificates: usize::MAX, max_certificate_bytes: usize::MAX };
-        certificates::scan(&bytes, &limits)
-            .blocks
-            .iter()
-            .filter_map(|block| Certificate::parse(&block.der).ok())
-            .map(|certificate| (certificate.fingerprint(), Arc::new(certificate)))
-            .collect()
+        let blocks = certificates::scan(&bytes, &limits).blocks;
+        let certificates = blocks.iter().filter_map(|block| Certificate::parse(&block.der).ok());
+        Ok(certificates.map(|certificate| (certificate.fingerprint(), Arc::new(certificate))).collect())
     }
 
     fn snapshot_path(&self, name: &str) -> PathBuf {
@@ -134,10 +178,12 @@ impl StateStore {
     /// # Errors
     /// [`PublishError`]; the old state stands then.
     pub fn save(&self, files: &dyn Fs, state: &StoreState) -> Result<(), PublishError> {
+        // What cannot be read now was not read before either: this state does not follow from it.
+        self.check_readable().map_err(|error| error.unread())?;
         let (name, snapshot) = render_snapshot(state);
         let path = self.snapshot_path(&name);
-        // Named by its content and written by a rename: if it is there, it is right.
-        if !path.exists() {
+        // Named by its content: one that is there and right stays.
+        if !read(&path).is_ok_and(|bytes| bytes == snapshot.as_bytes()) {
             publish(files, &path, snapshot.as_bytes(), 0o600)?;
         }
         let record = Record::of(VERSION, state, name.clone());
@@ -181,8 +227,20 @@ impl StateStore {
     }
 }
 
+/// Reads a file of ours, again where that fails for a moment. A state that is taken for unusable costs more than that.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    const TRIES: usize = 3;
+    let mut tried = 1;
+    loop {
+        match fs::read(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound && tried < TRIES => tried += 1,
+            done => return done,
+        }
+    }
+}
+
 fn read_record(path: PathBuf) -> Result<Option<Record>, StateError> {
-    let bytes = match fs::read(&path) {
+    let bytes = match read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Io { path, source }),

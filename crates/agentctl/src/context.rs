@@ -57,9 +57,8 @@ impl Context {
     /// # Errors
     /// Where the system gives no descriptors or threads.
     pub(crate) fn runtime() -> Result<Runtime, Error> {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+        agent_runtime::descriptors::for_a_runtime()
+            .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build())
             .map_err(|error| Error::new(Exit::Failed, format_args!("cannot start: {error}")))
     }
 
@@ -120,6 +119,7 @@ impl Context {
             OpenError::Lock(LockError::Io { source, .. }) | OpenError::Directory { source, .. } => {
                 of_io(source, &error)
             }
+            OpenError::State(_) => Error::new(Exit::Failed, &error).hint(error.failure().remedy),
         })
     }
 

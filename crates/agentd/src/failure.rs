@@ -49,6 +49,7 @@ impl From<OpenError> for Failure {
             OpenError::Lock(LockError::Io { source, .. }) | OpenError::Directory { source, .. } => {
                 Self::code_of(source)
             }
+            OpenError::State(_) => Self::FAILED,
         };
         Self::new(code, error)
     }

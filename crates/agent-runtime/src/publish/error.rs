@@ -28,6 +28,8 @@ pub enum Step {
     Rename,
     /// Removing a file.
     Remove,
+    /// Reading what it follows.
+    ReadOld,
 }
 
 impl fmt::Display for Step {
@@ -42,6 +44,7 @@ impl fmt::Display for Step {
             Self::SyncFile => "bring to the disk the new file for",
             Self::Rename => "put the new file in place of",
             Self::Remove => "remove",
+            Self::ReadOld => "read, and so not replace,",
         })
     }
 }

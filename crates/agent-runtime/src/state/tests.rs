@@ -159,13 +159,28 @@ fn the_state_before_the_last_stays_with_its_certificates() {
 }
 
 #[test]
-fn a_source_whose_certificates_are_lost_is_as_if_never_read() {
+fn a_state_whose_certificates_are_lost_is_no_state() {
     let (directory, store) = store();
-    store.save(&RealFs, &full()).expect("saved");
+    let state = full();
+    store.save(&RealFs, &state).expect("saved");
     let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
-    fs::write(snapshot.expect("one").path(), "").expect("written");
-    let state = store.load().expect("loaded").expect("there");
-    assert_eq!((state.generation, state.sources.len(), state.policies.len()), (42, 0, 1));
+    let snapshot = snapshot.expect("one").path();
+    fs::write(&snapshot, "").expect("written");
+    assert!(matches!(store.load(), Err(StateError::Snapshot { path }) if path == snapshot));
+    store.save(&RealFs, &state).expect("saved");
+    assert_eq!(store.load().expect("written anew"), Some(state));
+    fs::remove_file(&snapshot).expect("removed");
+    assert!(matches!(store.load(), Err(StateError::Snapshot { .. })));
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_not_written_over() {
+    let (directory, store) = store();
+    let path = directory.path().join("state.json");
+    fs::create_dir(&path).expect("in its place");
+    assert!(store.check_readable().is_err_and(|error| error.may_pass()));
+    let error = store.save(&RealFs, &full()).expect_err("not written over");
+    assert!(error.to_string().contains("state.json"), "{error}");
 }
 
 #[test]
