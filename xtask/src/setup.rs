@@ -39,6 +39,7 @@ const TOOLS: &[Tool] = &[
     tool("promtool", "prometheus", "that Prometheus reads the metrics"),
     tool("tinyproxy", "tinyproxy-bin", "the way through a real proxy"),
     tool("strace", "strace", "the order of system calls of a publication, and a fault at each of them"),
+    tool("mkfs.xfs", "xfsprogs", "the power cut on XFS"),
     tool("setpriv", "util-linux", "sources without permission"),
 ];
 

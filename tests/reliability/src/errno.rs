@@ -1,7 +1,7 @@
 //! Every system call fails, once or from then on.
 //!
 //! Left out: what the loader and the language's runtime do before the program's own work begins, and the calls that
-//! manage memory, threads and signals, whose failure ends any process: such an end is what the kill sweep tries. And
+//! manage memory, threads, signals and identity, whose failure ends any process: such an end is what the kill sweep tries. And
 //! `close`: Linux gives the descriptor back whatever it answers, for a directory it has nothing to fail with, and the
 //! standard library takes that for granted.
 
@@ -16,7 +16,11 @@ use crate::strace::{Fault, Point, Shot, points, shoot};
 pub const ERRNOS: [&str; 6] = ["ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE", "EINTR"];
 
 /// Not the program's own doing.
-const RUNTIME: [&str; 21] = [
+const RUNTIME: [&str; 25] = [
+    "getuid",
+    "geteuid",
+    "getgid",
+    "getegid",
     "close",
     "brk",
     "mmap",
@@ -62,6 +66,11 @@ const WRITES: [&str; 18] = [
     "flock",
 ];
 
+/// Whether a call at this point changes what is on disk.
+pub(crate) fn changes_the_disk(point: &Point) -> bool {
+    WRITES.contains(&point.name.as_str())
+}
+
 /// Sweeps an action: calls that write with every error, of the others every `step`-th try.
 #[must_use]
 pub fn sweep(what: &str, past: Past, action: &Action, step: usize, workers: usize) -> Figures {
@@ -76,7 +85,7 @@ pub fn sweep(what: &str, past: Past, action: &Action, step: usize, workers: usiz
     let tries: Vec<(&Point, Fault)> = own
         .flat_map(|point| faults().map(move |fault| (point, fault)))
         .enumerate()
-        .filter(|(number, (point, _))| WRITES.contains(&point.name.as_str()) || number % step == 0)
+        .filter(|(number, (point, _))| changes_the_disk(point) || number % step == 0)
         .map(|(_, tried)| tried)
         .collect();
     let figures = Mutex::new(Figures::new(&format!("errno: {what}")));
@@ -118,7 +127,7 @@ fn judge(scene: &Scene, shot: &Shot, point: &Point, fault: Fault) -> Result<Whic
     if which != Which::New && code == 0 && !mute && !names_a_problem(&out) {
         return Err(format!("it says nothing and the bundle is {which:?}: {}", said()));
     }
-    if fault == Fault::Errno("EINTR") && point.name != "close" && (which != Which::New || code != 0) {
+    if fault == Fault::Errno("EINTR") && is_interruptible(point) && (which != Which::New || code != 0) {
         return Err(format!("an interrupted call is called again: {which:?}, {}", said()));
     }
     if scene.is_product() {
@@ -126,9 +135,15 @@ fn judge(scene: &Scene, shot: &Shot, point: &Point, fault: Fault) -> Result<Whic
         if next.code() != 0 {
             return Err(format!("the next run ends with {}: {}", next.code(), next.err()));
         }
-        scene.judge_recovered()?;
+        scene.judge_recovered_after(which == Which::Between)?;
     }
     Ok(which)
+}
+
+/// A signal may come while these wait. Others are not interrupted; if they were, the source is named like any other that
+/// cannot be read.
+fn is_interruptible(point: &Point) -> bool {
+    changes_the_disk(point) || point.name == "read"
 }
 
 /// A source that cannot be read, or a warning, is marked so.

@@ -9,6 +9,7 @@ pub mod control;
 pub mod errno;
 pub mod figures;
 pub mod kill;
+pub mod powercut;
 pub mod scene;
 pub mod strace;
 pub mod tree;

@@ -7,13 +7,15 @@ use reliability::control;
 use reliability::errno;
 use reliability::figures::Figures;
 use reliability::kill::{self, Extent};
-use reliability::scene::{Action, Past};
+use reliability::powercut::{self, Cut, Kind};
+use reliability::scene::{Action, Control, Past};
 
 const HELP: &str = "\
 Usage: reliability COMMAND
 
   kill                     SIGKILL at every system call of a regeneration, a first start and their recoveries
   errno                    every system call of them fails: six errors, once and from then on
+  power-cut [short]        the power goes at every system call, on ext4 and XFS; as root
   write SORT FROM TO       a broken writer: in-place or no-sync";
 
 fn main() -> ExitCode {
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["kill"] => kills(),
+        ["power-cut"] => power_cuts(1),
+        ["power-cut", "short"] => power_cuts(16),
         ["errno"] => errnos(),
         ["write", sort, from, to] => {
             control::write(sort, Path::new(from), Path::new(to)).map_err(|error| error.to_string())
@@ -51,6 +55,33 @@ fn errnos() -> Result<(), String> {
         errno::sweep("a regeneration", Past::Changed, &regen, 1, 2),
         errno::sweep("a first start", Past::Nothing, &regen, 1, 2),
     ])
+}
+
+/// Both file systems and both cuts; the short form leaves out most of the points that change nothing.
+fn power_cuts(step: usize) -> Result<(), String> {
+    if !powercut::is_possible() {
+        return Ok(());
+    }
+    let regen = Action::agentctl(&["regen"]);
+    let mut all = Vec::new();
+    for place in [
+        (Kind::Ext4, Cut::LogLost),
+        (Kind::Ext4, Cut::LogKept),
+        (Kind::Xfs, Cut::LogLost),
+        (Kind::Xfs, Cut::LogKept),
+    ] {
+        all.push(powercut::sweep("a regeneration", &regen, Past::Changed, place, step)?);
+        if step == 1 {
+            all.push(powercut::sweep("a first start", &regen, Past::Nothing, place, step)?);
+        }
+        let control = Action::Control(Control::NoSync);
+        let figures = powercut::sweep("control: no sync", &control, Past::Changed, place, step)?;
+        say(&mut std::io::stdout(), &figures);
+        if figures.broken.is_empty() {
+            return Err("a writer without a sync passes: the cuts prove nothing".to_owned());
+        }
+    }
+    tell(&all)
 }
 
 /// A closed pipe is nobody to tell.
