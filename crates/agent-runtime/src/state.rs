@@ -179,7 +179,7 @@ impl StateStore {
     /// [`PublishError`]; the old state stands then.
     pub fn save(&self, files: &dyn Fs, state: &StoreState) -> Result<(), PublishError> {
         // What cannot be read now was not read before either: this state does not follow from it.
-        self.check_readable().map_err(|error| error.unread())?;
+        self.check_readable().map_err(StateError::unread)?;
         let (name, snapshot) = render_snapshot(state);
         let path = self.snapshot_path(&name);
         // Named by its content: one that is there and right stays.
