@@ -1,6 +1,11 @@
 //! `agentctl enroll`: from nothing to a trusted server with one command, and again until all of it stands.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde_json::Value;
 use test_support::endpoint::{Endpoint, write};
@@ -119,6 +124,64 @@ fn the_first_policies_and_the_first_inventory_come_with_it() {
             ("already".into(), "already".into())
         );
     }
+}
+
+#[test]
+fn every_connection_goes_through_the_proxy() {
+    let Some((leaf, server)) = server() else { return };
+    let mut endpoint = Endpoint::new();
+    let (proxy, ways) = proxy();
+    write(&endpoint.config(), format!("[proxy]\nurl = \"http://127.0.0.1:{proxy}\"\n"));
+    // Without the proxy there is no way to that name.
+    let url = format!("https://mgmt.invalid:{}/", server.port());
+    let fingerprint = leaf.sha256();
+    let run = endpoint.agentctl(&["enroll", &url, "--fingerprint", &fingerprint, "--json"]).expect_code(6);
+    let report = run.json();
+    assert_eq!((result(&report, "fetch"), result(&report, "configuration")), ("done".into(), "done".into()));
+    assert!(run.out().contains("mgmt.invalid"), "its certificate is for another name: {}", run.out());
+    assert_eq!(ways.load(Ordering::SeqCst), 2, "the fetch and the first connection");
+    endpoint.start_daemon();
+    poll::until_ok("the daemon goes the same way", || {
+        let status = endpoint.json(&["status"]);
+        if status["servers"][0]["reason"] == "name-mismatch" { Ok(()) } else { Err(status.to_string()) }
+    });
+    assert!(ways.load(Ordering::SeqCst) > 2);
+}
+
+/// A proxy that opens a way to 127.0.0.1 whatever the name, and counts the ways.
+fn proxy() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let port = listener.local_addr().expect("a bound listener").port();
+    let ways = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ways);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let counted = Arc::clone(&counted);
+            thread::spawn(move || open_way(client, &counted));
+        }
+    });
+    (port, ways)
+}
+
+fn open_way(mut client: TcpStream, counted: &AtomicUsize) -> Option<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).ok()?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let port: u16 = head.strip_prefix("CONNECT ")?.split(' ').next()?.rsplit_once(':')?.1.parse().ok()?;
+    let mut server = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    counted.fetch_add(1, Ordering::SeqCst);
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+    let (mut from, mut to) = (client.try_clone().ok()?, server.try_clone().ok()?);
+    thread::spawn(move || {
+        let _ended = std::io::copy(&mut from, &mut to);
+        let _gone = to.shutdown(Shutdown::Write);
+    });
+    let _ended = std::io::copy(&mut server, &mut client);
+    client.shutdown(Shutdown::Write).ok()
 }
 
 #[test]
