@@ -26,6 +26,8 @@ mod guard;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod macos_scripts;
 #[cfg(test)]
 mod management;

@@ -1,0 +1,107 @@
+//! A file that never answers: its reader hangs in the kernel, and nobody else does.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use test_support::endpoint::{CurlSsl, Endpoint, POLICY, write};
+use test_support::pki;
+use test_support::poll;
+use test_support::process::{Owned, command, run};
+use test_support::tools;
+
+/// A file system whose one file can be found and opened, and whose reads are never answered.
+const HANGING: &str = include_str!("hostile/hanging.py");
+
+struct Hanging {
+    // Ended before the directory is let go.
+    server: Option<Owned>,
+    directory: PathBuf,
+}
+
+impl Hanging {
+    /// `None` where this machine cannot mount one.
+    fn over(endpoint: &Endpoint, name: &str) -> Option<Self> {
+        if !tools::require(&["python3", "umount"]) {
+            return None;
+        }
+        if !rustix::process::geteuid().is_root() || fs::metadata("/dev/fuse").is_err() {
+            let _left_out = tools::left_out("no right to mount a file system of our own");
+            return None;
+        }
+        let (directory, script) = (endpoint.path(name), endpoint.beside("hanging.py"));
+        fs::create_dir_all(&directory).expect("a directory of ours");
+        write(&script, HANGING);
+        let log = endpoint.beside("hanging.log");
+        let server = Owned::start(command("python3").arg(&script).arg(&directory), &log);
+        let hanging = Self { server: Some(server), directory };
+        poll::until("the file system that hangs", || hanging.file().is_file().then_some(()));
+        Some(hanging)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("hang.pem")
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        // With its server gone, whoever waits is woken.
+        drop(self.server.take());
+        let _unmounted = run(command("umount").arg("-l").arg(&self.directory));
+    }
+}
+
+#[test]
+fn a_file_that_hangs_its_reader_takes_nobody_along() {
+    let mut endpoint = Endpoint::new();
+    let certs = pki::roots("Hang", 3);
+    write(&endpoint.bootstrap(), certs[0].pem());
+    let Some(hanging) = Hanging::over(&endpoint, "mnt") else { return };
+    let named = hanging.file().display().to_string();
+    endpoint.write_policy(POLICY, CurlSsl { ca_info: &named, ca_path: "" });
+    endpoint.start_daemon();
+
+    poll::until("status names what hangs", || names(&endpoint, "does not answer").then_some(()));
+    for round in 1..=2 {
+        write(&endpoint.site(), certs[round].pem());
+        let asked = Instant::now();
+        let _regen = endpoint.json(&["regen"]);
+        assert!(asked.elapsed() < Duration::from_secs(2), "the one that hangs is not waited for again");
+        let expected = [&certs[0], &certs[round]].map(pki::Cert::sha256);
+        assert_eq!(hanging_readers(&endpoint).len(), 1, "one reader hangs and no second is sent after it");
+        endpoint.wait_for("the other sources", &expected);
+    }
+
+    let hung = hanging_readers(&endpoint);
+    assert!(endpoint.stop_daemon().success(), "it ends while its reader hangs");
+    endpoint.start_daemon();
+    poll::until("status after the restart", || names(&endpoint, "does not answer").then_some(()));
+    assert!(
+        hung.iter().all(|pid| hangs(*pid)),
+        "the reader of the first life hangs on beside the second daemon"
+    );
+    assert!(endpoint.is_running());
+}
+
+fn names(endpoint: &Endpoint, words: &str) -> bool {
+    endpoint.json(&["status"])["problems"].to_string().contains(words)
+}
+
+/// The daemon's children that sleep in the kernel and cannot be ended.
+fn hanging_readers(endpoint: &Endpoint) -> Vec<u64> {
+    let daemon = endpoint.json(&["status"])["daemon"]["pid"].as_u64().expect("a daemon");
+    let entries = fs::read_dir("/proc").expect("/proc");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok());
+    pids.filter(|pid| hangs(*pid) && field(*pid, 1) == Some(daemon.to_string())).collect()
+}
+
+fn hangs(pid: u64) -> bool {
+    field(pid, 0).as_deref() == Some("D")
+}
+
+/// A field of `/proc/PID/stat` after the name, from 0: the state, the parent.
+fn field(pid: u64, number: usize) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(number).map(str::to_owned)
+}
