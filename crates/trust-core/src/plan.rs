@@ -349,6 +349,12 @@ fn guard_the_leaving(
         next.retained.iter().map(|retained| retained.certificate.fingerprint()).chain(wanted).collect();
     if settings.guard.archive {
         next.archive = guard::archive(&next.archive, &ruling.released, &present, &banned, now);
+        if request.force {
+            // Who forces it does not want it to come back by itself.
+            let forced: HashSet<Fingerprint> =
+                ruling.released.iter().map(|certificate| certificate.fingerprint()).collect();
+            next.archive.retain(|archived| !forced.contains(&archived.certificate.fingerprint()));
+        }
     }
     ruling.ask.then(|| Question {
         id,
