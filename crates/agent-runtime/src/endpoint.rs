@@ -49,6 +49,17 @@ pub struct Endpoint {
     disk: Disk,
 }
 
+/// The state as it was found.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What there is to go on from.
+    pub state: StoreState,
+    /// Said where it is not the last state.
+    pub warning: Option<Warning>,
+    /// The last state may be whole and could not be read: it is to be tried again before anything is written.
+    pub unread: bool,
+}
+
 /// A publication: what `Action::Carry` orders.
 #[derive(Debug)]
 pub struct Job {
@@ -210,12 +221,30 @@ impl Endpoint {
         }
     }
 
-    /// Reads the state. One that cannot be used is put aside and the endpoint starts from the state before it, else from
-    /// the latest generation, else from its sources; which is said.
+    /// Reads the state. Where it cannot be used, the state before it counts, else the latest generation, else the sources;
+    /// which is said. Nothing on disk is touched.
     #[must_use]
-    pub fn load(&self) -> (StoreState, Option<Warning>) {
+    pub fn load(&self) -> Loaded {
+        let (state, warning, error) = self.load_or_recover();
+        Loaded { state, warning, unread: error.as_ref().is_some_and(StateError::may_pass) }
+    }
+
+    /// The same for who holds the lock: a state that will never be of use is put aside.
+    #[must_use]
+    pub fn load_to_write(&self, _lock: &Lock) -> Loaded {
+        let (state, warning, error) = self.load_or_recover();
+        let unread = error.as_ref().is_some_and(StateError::may_pass);
+        let warning = match warning {
+            // What cannot be read now may be read by the next life, and `save` does not write over it.
+            Some(warning) if error.is_some() && !unread => Some(self.set_aside(&warning)),
+            warning => warning,
+        };
+        Loaded { state, warning, unread }
+    }
+
+    fn load_or_recover(&self) -> (StoreState, Option<Warning>, Option<StateError>) {
         match self.state.load() {
-            Ok(Some(state)) => (state, None),
+            Ok(Some(state)) => (state, None, None),
             Ok(None) => match self.history.recover() {
                 Some(state) => {
                     let message = format!(
@@ -223,9 +252,9 @@ impl Endpoint {
                         self.paths.state.display(),
                         state.generation
                     );
-                    (state, Some(Warning { code: "state-unusable", message }))
+                    (state, Some(Warning { code: "state-unusable", message }), None)
                 }
-                None => (StoreState::default(), None),
+                None => (StoreState::default(), None, None),
             },
             Err(error) => {
                 let (state, from) = if let Some(state) = self.state.load_previous() {
@@ -236,22 +265,18 @@ impl Endpoint {
                 } else {
                     (StoreState::default(), "the store is made anew from its sources".to_owned())
                 };
-                if error.may_pass() {
-                    // Not put aside: the next life may read it. And `save` does not write over it.
-                    let message = format!("{error}; {from}");
-                    return (state, Some(Warning { code: "state-unusable", message }));
-                }
-                (state, Some(self.set_aside(&error, &from)))
+                let warning = Warning { code: "state-unusable", message: format!("{error}; {from}") };
+                (state, Some(warning), Some(error))
             }
         }
     }
 
-    fn set_aside(&self, error: &StateError, from: &str) -> Warning {
+    fn set_aside(&self, warning: &Warning) -> Warning {
         let aside = match self.state.set_aside() {
             Ok(path) => format!("it was put aside as {}", path.display()),
             Err(error) => format!("it could not be put aside: {error}"),
         };
-        Warning { code: "state-unusable", message: format!("{error}; {aside}, and {from}") }
+        Warning { code: warning.code, message: format!("{}; {aside}", warning.message) }
     }
 
     /// Looks at policies, sources and the bundle. Blocks on files.
@@ -267,6 +292,10 @@ impl Endpoint {
     /// files.
     #[must_use]
     pub fn carry(&self, job: &Job) -> Carried {
+        // A store that follows from another state than the last might have in it what was distrusted since.
+        if let Err(error) = self.state.check_readable() {
+            return Carried::Failed(failure(&error.unread()));
+        }
         if let Some((bundle, true)) = &job.bundle {
             let write = || publish(&*self.files, &self.paths.merged, &bundle.bytes, BUNDLE_MODE);
             // In place, but perhaps not after a power cut: from the beginning, with a new file.

@@ -8,7 +8,9 @@ use trust_core::plan::StoreState;
 use trust_core::policy::{Effective, Warning};
 
 use crate::clock::Clock;
-use crate::endpoint::{Endpoint, Job};
+use crate::descriptors;
+use crate::endpoint::{Endpoint, Job, Loaded};
+use crate::lock::Lock;
 use crate::prove::Inquiry;
 
 /// What came of it.
@@ -22,15 +24,18 @@ pub struct Once {
     pub warning: Option<Warning>,
 }
 
-/// Runs one regeneration to its end. Who calls this holds the lock, unless it is a dry run.
+/// Runs one regeneration to its end; without the lock only a dry run.
 #[must_use]
 pub fn regenerate(
     endpoint: &Endpoint,
+    lock: Option<&Lock>,
     settings: &agent_config::Settings,
     clock: &dyn Clock,
     ask: Ask,
 ) -> Once {
-    let (state, warning) = endpoint.load();
+    let ask = Ask { dry_run: ask.dry_run || lock.is_none(), ..ask };
+    let Loaded { state, warning, .. } =
+        lock.map_or_else(|| endpoint.load(), |lock| endpoint.load_to_write(lock));
     let mut engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
     let now = || Now { wall: clock.now(), steady: clock.monotonic() };
     let dry_run = ask.dry_run;
@@ -71,11 +76,16 @@ pub fn regenerate(
     }
 }
 
-/// Asks the servers, on a runtime of its own.
+/// Asks the servers, on a runtime of its own; on a thread of its own, for who calls may be within a runtime.
 fn answer(inquiry: Inquiry) -> Proofs {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(inquiry.answer()),
-        Err(error) => inquiry.unanswered(&error.to_string()),
-    }
+    let ask = move || {
+        let runtime = descriptors::for_a_runtime()
+            .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build());
+        match runtime {
+            Ok(runtime) => runtime.block_on(inquiry.answer()),
+            Err(error) => inquiry.unanswered(&error.to_string()),
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(ask).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

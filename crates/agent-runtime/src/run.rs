@@ -17,7 +17,7 @@ use trust_core::policy::{Effective, Warning};
 use trust_core::source::Failure;
 
 use crate::clock::Clock;
-use crate::endpoint::{Endpoint, Job};
+use crate::endpoint::{Endpoint, Job, Loaded};
 use crate::history::History;
 use crate::lock::Lock;
 use crate::look::Look;
@@ -123,6 +123,8 @@ pub struct Runner {
     next_ask: u64,
     warnings: Vec<Warning>,
     start_warning: Option<Warning>,
+    /// The state on disk could not be read at the start.
+    unread: bool,
     last_outcome: Option<Arc<Outcome>>,
     outcomes: broadcast::Sender<Arc<Outcome>>,
     servers: Servers,
@@ -154,7 +156,8 @@ impl Runner {
         watcher: Watcher,
         outcomes: broadcast::Sender<Arc<Outcome>>,
     ) -> Self {
-        let (state, start_warning) = endpoint.load();
+        let Loaded { state, warning: start_warning, unread } =
+            lock.as_ref().map_or_else(|| endpoint.load(), |lock| endpoint.load_to_write(lock));
         let mut servers = Servers::new(settings, endpoint.paths().merged.clone());
         servers.set_archive(&state.archive);
         servers.set_retained(&state.retained);
@@ -177,6 +180,7 @@ impl Runner {
             next_ask: 0,
             warnings: Vec::new(),
             start_warning,
+            unread,
             last_outcome: None,
             outcomes,
             to_take: Vec::new(),
@@ -252,6 +256,16 @@ impl Runner {
                 if let Err(failure) = self.take_lock() {
                     return self.handle(Event::Carried(Carried::Failed(failure)));
                 }
+                if self.read_again() {
+                    let by = Trigger::Start;
+                    return self.handle(Event::Ask(Ask {
+                        id: 0,
+                        force: false,
+                        dry_run: false,
+                        by,
+                        order: None,
+                    }));
+                }
                 let endpoint = self.endpoint.clone();
                 let job = Job { bundle, generation, state };
                 self.job = Some(tokio::task::spawn_blocking(move || Done::Carried(endpoint.carry(&job))));
@@ -287,6 +301,31 @@ impl Runner {
             }));
         }
         Vec::new()
+    }
+
+    /// The state that could not be read at the start can be read now: all begins anew from it. What was planned rests on
+    /// another one.
+    fn read_again(&mut self) -> bool {
+        if !self.unread {
+            return false;
+        }
+        match self.endpoint.state().load() {
+            Ok(Some(state)) => {
+                self.unread = false;
+                self.start_warning = None;
+                self.servers.set_archive(&state.archive);
+                self.engine = Engine::new(self.engine.settings().clone(), Arc::new(state));
+                // Who waits is told to ask again.
+                self.replies.clear();
+                true
+            }
+            // Still not: the save fails, and it is tried again.
+            Err(error) if error.may_pass() => false,
+            Ok(None) | Err(_) => {
+                self.unread = false;
+                false
+            }
+        }
     }
 
     fn take_lock(&mut self) -> Result<(), Failure> {

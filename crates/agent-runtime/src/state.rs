@@ -77,7 +77,7 @@ impl StateError {
         matches!(self, Self::Io { .. })
     }
 
-    fn unread(self) -> PublishError {
+    pub(crate) fn unread(self) -> PublishError {
         let (path, errno) = match self {
             Self::Io { path, source } => (path, Errno::from_io_error(&source)),
             Self::Newer { path, .. } | Self::Damaged { path, .. } | Self::Snapshot { path } => (path, None),

@@ -131,7 +131,7 @@ impl Context {
     pub(crate) fn dry_run(&self, force: bool, by: Trigger) -> Result<Once, Error> {
         let endpoint = self.readable()?;
         let ask = Ask { by, ..Self::ask(force, true) };
-        Ok(once::regenerate(&endpoint, &self.settings, &*self.clock, ask))
+        Ok(once::regenerate(&endpoint, None, &self.settings, &*self.clock, ask))
     }
 
     /// The endpoint, whose state this user may read.

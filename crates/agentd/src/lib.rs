@@ -66,9 +66,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         socket = %settings.control.socket.display(),
         "starting"
     );
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+    let runtime = agent_runtime::descriptors::for_a_runtime()
+        .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build())
         .map_err(|error| Failure::new(Failure::FAILED, format_args!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
         let service = Service::build(source, &settings)?;

@@ -174,3 +174,23 @@ fn a_lost_state_is_found_again_in_the_generations() {
     let regen = endpoint.agentctl(&["regen", "--json"]).json();
     assert_eq!(endpoint.published(), Ok(vec![certs[2].sha256()]), "{regen}");
 }
+
+#[test]
+fn a_state_that_can_be_read_again_is_gone_on_with() {
+    let (certs, mut endpoint) = endpoint();
+    let _ban = endpoint.json(&["distrust", "1", "--reason", "stolen"]);
+    let only = vec![certs[2].sha256()];
+    assert_eq!(endpoint.published(), Ok(only.clone()));
+    let (state, away) = (endpoint.path("var/lib/agentd/state/state.json"), endpoint.beside("away"));
+    std::fs::rename(&state, &away).expect("there");
+    // Not missing and not damaged: only not to be read.
+    std::fs::create_dir(&state).expect("a directory in its place");
+    endpoint.start_daemon();
+    write(&endpoint.site(), pki::bundle(&certs[1..4]));
+    let failed = endpoint.agentctl(&["regen"]).expect_code(1);
+    assert!(failed.err().contains("state.json"), "{}", failed.err());
+    assert_eq!(endpoint.published(), Ok(only), "the store stays, and what was distrusted stays out");
+    std::fs::remove_dir(&state).and_then(|()| std::fs::rename(&away, &state)).expect("put back");
+    endpoint.wait_for("the state is gone on with", &pki::fingerprints(&certs[2..4]));
+    assert_eq!(endpoint.json(&["distrust"])[0]["reason"], "stolen");
+}

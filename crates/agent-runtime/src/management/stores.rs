@@ -13,6 +13,7 @@ use super::disk::{Disk, Record};
 use super::errands::{Store, Took};
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
+use crate::lock::Lock;
 use crate::once;
 use crate::publish::RealFs;
 use crate::run::{Command, Take};
@@ -55,6 +56,8 @@ impl<R: AsyncFn() -> Option<(StatusReport, AnchorsReport)>> Store for Loop<R> {
 
 /// This process, which holds the lock.
 pub struct InProcess<R> {
+    /// The lock.
+    pub lock: Lock,
     /// The files.
     pub endpoint: Endpoint,
     /// The settings.
@@ -67,7 +70,7 @@ pub struct InProcess<R> {
 
 impl<R: Fn() -> Option<(StatusReport, AnchorsReport)>> Store for InProcess<R> {
     async fn state(&self) -> Option<Arc<StoreState>> {
-        Some(Arc::new(self.endpoint.load().0))
+        Some(Arc::new(self.endpoint.load().state))
     }
 
     async fn take(&self, set: Set, record: Record) -> Option<Took> {
@@ -77,7 +80,7 @@ impl<R: Fn() -> Option<(StatusReport, AnchorsReport)>> Store for InProcess<R> {
 
     async fn regenerate(&self, by: Trigger) -> Option<Arc<Outcome>> {
         let ask = Ask { id: 0, force: false, dry_run: false, by, order: None };
-        Some(once::regenerate(&self.endpoint, &self.settings, &*self.clock, ask).outcome)
+        Some(once::regenerate(&self.endpoint, Some(&self.lock), &self.settings, &*self.clock, ask).outcome)
     }
 
     async fn reports(&self) -> Option<(StatusReport, AnchorsReport)> {

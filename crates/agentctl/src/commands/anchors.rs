@@ -40,7 +40,7 @@ pub(super) fn get(context: &Context) -> Result<AnchorsReport, Error> {
 
 pub(crate) fn in_process(context: &Context) -> Result<AnchorsReport, Error> {
     let endpoint = context.readable()?;
-    let (state, _) = endpoint.load();
+    let state = endpoint.load().state;
     let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);
     Ok(report::anchors(&state, &settings, context.clock.now()))
 }

@@ -30,7 +30,7 @@ pub(super) fn get(context: &Context) -> Result<HistoryReport, Error> {
         async |client| client.history().await,
         |context| {
             let endpoint = context.readable()?;
-            let (state, _) = endpoint.load();
+            let state = endpoint.load().state;
             Ok(report::history(&state, &endpoint.history().list()))
         },
     )

@@ -42,8 +42,7 @@ pub(crate) fn inventory(context: &Context) -> Result<InventoryReport, Error> {
         async |client| client.inventory(false).await,
         |context| {
             let endpoint = context.endpoint();
-            let _lock = Context::lock(&endpoint)?;
-            let mut errands = in_process(context);
+            let mut errands = in_process(context, Context::lock(&endpoint)?);
             let first = errands.record().inventory_at.is_none();
             let reason = if first { "enrolment" } else { "operator" };
             let sent = errands.inventory(reason, true, context.clock.now());
@@ -58,8 +57,7 @@ fn made(context: &Context) -> Result<String, Error> {
         async |client| Ok(client.inventory(true).await?.document.unwrap_or_default()),
         |context| {
             let endpoint = context.endpoint();
-            let _lock = Context::lock(&endpoint)?;
-            let mut errands = in_process(context);
+            let mut errands = in_process(context, Context::lock(&endpoint)?);
             let made = errands.make_inventory("operator", context.clock.now());
             let inventory = Context::runtime()?.block_on(made).ok_or_else(nothing)?;
             Ok(String::from_utf8_lossy(&inventory.render(Form::Json)).into_owned())

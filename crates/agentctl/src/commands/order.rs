@@ -116,7 +116,7 @@ fn in_process(context: &Context, order: &Order) -> Result<RegenReport, Error> {
         What::Trust { fingerprint } => Wanted::Trust { fingerprint },
         What::Rollback { generation, pin } => Wanted::Rollback { generation, pin },
     };
-    let (state, _) = endpoint.load();
+    let state = endpoint.load().state;
     let settings = Endpoint::trust_settings(&context.settings);
     let ask = Context::ask(false, order.dry_run);
     let by: Trigger = ask.by;

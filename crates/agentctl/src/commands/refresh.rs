@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use agent_control::wire::{AttemptReport, RefreshReport};
+use agent_runtime::lock::Lock;
 use agent_runtime::management::errands::Errands;
 use agent_runtime::management::{InProcess, report};
 use trust_tls::Code;
@@ -34,8 +35,7 @@ pub(crate) fn refresh(context: &Context, allow_downgrade: bool) -> Result<Refres
         async |client| client.refresh(allow_downgrade).await,
         |context| {
             let endpoint = context.endpoint();
-            let _lock = Context::lock(&endpoint)?;
-            let mut errands = in_process(context);
+            let mut errands = in_process(context, Context::lock(&endpoint)?);
             let refreshed = errands.refresh(allow_downgrade, true, context.clock.now());
             Context::runtime()?
                 .block_on(refreshed)
@@ -52,8 +52,10 @@ pub(crate) fn exit_of(report: &RefreshReport) -> Exit {
 /// What is done with the servers in this process, which holds the lock.
 pub(crate) fn in_process(
     context: &Context,
+    lock: Lock,
 ) -> Errands<InProcess<impl Fn() -> Option<super::inventory::Reports>>> {
     let store = InProcess {
+        lock,
         endpoint: context.endpoint(),
         settings: context.settings.clone(),
         clock: Arc::clone(&context.clock),

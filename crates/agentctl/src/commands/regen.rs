@@ -41,8 +41,9 @@ fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenRepo
 /// Where it fails; the old store stands then.
 pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Result<RegenReport, Error> {
     let endpoint = if ask.dry_run { context.readable()? } else { context.endpoint() };
-    let _lock = if ask.dry_run { None } else { Some(Context::lock(&endpoint)?) };
-    let once = agent_runtime::once::regenerate(&endpoint, &context.settings, &*context.clock, ask);
+    let lock = if ask.dry_run { None } else { Some(Context::lock(&endpoint)?) };
+    let once =
+        agent_runtime::once::regenerate(&endpoint, lock.as_ref(), &context.settings, &*context.clock, ask);
     if let Some(warning) = &once.warning {
         context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
     }

@@ -35,7 +35,7 @@ pub(super) fn get(context: &Context) -> Result<StatusReport, Error> {
 pub(crate) fn in_process(context: &Context) -> Result<StatusReport, Error> {
     let once = context.dry_run(false, Trigger::Watch)?;
     let endpoint = context.endpoint();
-    let (stored, _) = endpoint.load();
+    let stored = endpoint.load().state;
     let merged = &endpoint.paths().merged;
     let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);
     let policy = trust_core::policy::combine(&once.state.policies);
