@@ -116,6 +116,9 @@ fn judge(scene: &Scene, shot: &Shot, point: &Point, fault: Fault) -> Result<Whic
     let which = scene.judge()?;
     let (code, out, err) = (shot.run.code(), shot.run.out(), shot.run.err());
     let said = || format!("exit {code}\n{out}{err}");
+    if is_the_runtimes(point) && which == Which::Old && err.contains("panicked") {
+        return Ok(which);
+    }
     if !(0..=8).contains(&code) || err.contains("panicked") {
         return Err(format!("it did not end as it should: {}", said()));
     }
@@ -138,6 +141,12 @@ fn judge(scene: &Scene, shot: &Shot, point: &Point, fault: Fault) -> Result<Whic
         scene.judge_recovered_after(which == Which::Between)?;
     }
     Ok(which)
+}
+
+/// Tokio panics where its own pair of sockets fails. The program makes as many itself just before, and says so if that fails;
+/// a system that gives four pairs and then refuses the fifth ends it before it has touched anything.
+fn is_the_runtimes(point: &Point) -> bool {
+    point.name == "socketpair"
 }
 
 /// A signal may come while these wait. Others are not interrupted; if they were, the source is named like any other that
