@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
-    AnchorsReply, DistrustParams, GenerationParams, HistoryReply, InventoryParams, InventoryReply, NoParams,
-    RefreshParams, RefreshReply, RegenerateParams, RegenerateReply, RollbackParams, SourcesReply,
-    StatusReply, TrustParams, WatchReply,
+    AnchorsReply, DistrustParams, GenerationParams, HistoryReply, InventoryParams, InventoryReply,
+    MetricsReply, NoParams, RefreshParams, RefreshReply, RegenerateParams, RegenerateReply, RollbackParams,
+    SourcesReply, StatusReply, TrustParams, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
 use crate::server::{Ask, Order, Peer, What};
@@ -106,6 +106,14 @@ impl Client {
     /// [`ClientError`]
     pub async fn anchors(&mut self) -> Result<AnchorsReport, ClientError> {
         Ok(self.call::<AnchorsReply>("io.agentd.Control.Anchors", NoParams {}, self.patience).await?.anchors)
+    }
+
+    /// The status as metrics, in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn metrics(&mut self) -> Result<String, ClientError> {
+        Ok(self.call::<MetricsReply>("io.agentd.Control.Metrics", NoParams {}, self.patience).await?.text)
     }
 
     /// Looks at the sources now and publishes if they changed. It runs to its end even where this future is dropped.

@@ -49,6 +49,12 @@ const METHODS: &[&Method<'static>] = &[
         &[&Comment::new("The anchors of the store in the order of trial")],
     ),
     &method(
+        "Metrics",
+        &[],
+        fields::<MetricsReply>(),
+        &[&Comment::new("The status as metrics, in the text format of Prometheus")],
+    ),
+    &method(
         "Regenerate",
         fields::<RegenerateParams>(),
         fields::<RegenerateReply>(),
@@ -253,6 +259,12 @@ pub(crate) struct SourcesReply {
 #[derive(Debug, Serialize, Deserialize, Type)]
 pub(crate) struct AnchorsReply {
     pub(crate) anchors: AnchorsReport,
+}
+
+#[derive(Debug, Serialize, Deserialize, Type)]
+pub(crate) struct MetricsReply {
+    /// Lines for Prometheus
+    pub(crate) text: String,
 }
 
 #[derive(Debug, Serialize, Deserialize, Type)]

@@ -39,6 +39,8 @@ pub trait Handler {
     /// Looks at the sources now and publishes if they changed. Is called for callers that may, never twice at a time;
     /// `by` is the first of those that share the run. A caller that goes away does not stop it.
     fn regenerate(&self, ask: Ask, by: Peer) -> impl Future<Output = Result<RegenReport, Refusal>>;
+    /// The status as metrics, in the text format of Prometheus.
+    fn metrics(&self) -> impl Future<Output = Result<String, Refusal>>;
     /// The generations of the store.
     fn history(&self) -> impl Future<Output = Result<HistoryReport, Refusal>>;
     /// The anchors of one generation.

@@ -190,6 +190,12 @@ Examples:
         #[arg(long)]
         print: bool,
     },
+    /// Print the metrics of `status` for Prometheus
+    #[command(after_help = "Examples:
+  agentctl metrics
+  agentctl metrics | grep agentd_server_lock
+  agentctl metrics | promtool check metrics")]
+    Metrics,
     /// Follow what happens, until interrupted
     #[command(after_help = "Examples:
   agentctl watch

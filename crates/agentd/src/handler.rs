@@ -104,6 +104,11 @@ impl Handler for Answers {
         Ok(report::anchors(&view.state, &view.settings, self.clock.now()))
     }
 
+    async fn metrics(&self) -> Result<String, Refusal> {
+        let (status, anchors) = (self.status().await?, self.anchors().await?);
+        Ok(report::metrics(&status, &anchors, self.clock.now()))
+    }
+
     async fn regenerate(&self, ask: Ask, by: Peer) -> Result<RegenReport, Refusal> {
         self.carry_out(ask.force, ask.dry_run, by, None).await
     }

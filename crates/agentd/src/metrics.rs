@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use agent_control::Handler as _;
 use agent_runtime::publish::{PublishError, RealFs, publish};
-use agent_runtime::report;
 use tokio::sync::{broadcast, watch};
 use tracing::{info, warn};
 use trust_core::engine::Outcome;
@@ -47,10 +46,7 @@ pub(crate) async fn keep(
 }
 
 async fn write(answers: &Answers, path: &Path) -> Result<(), String> {
-    let stopping = |refusal: agent_control::Refusal| refusal.to_string();
-    let status = answers.status().await.map_err(stopping)?;
-    let anchors = answers.anchors().await.map_err(stopping)?;
-    let text = report::metrics(&status, &anchors, answers.clock.now());
+    let text = answers.metrics().await.map_err(|refusal| refusal.to_string())?;
     let path = path.to_owned();
     // Off the loop's thread: it is synced to the disk.
     let publication =

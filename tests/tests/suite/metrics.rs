@@ -1,5 +1,6 @@
 //! The metrics file: written, renewed, readable for whoever collects it, and read by Prometheus' own checker.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -43,6 +44,15 @@ fn metrics_follow_the_store_and_are_read_by_promtool() {
         assert_eq!(checked.code(), 1, "the checker notices what is wrong");
     }
 
+    // The same from the socket, and without a daemon all that needs none.
+    let families = |text: &str| -> BTreeSet<String> {
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(str::to_owned).collect()
+    };
+    let asked = endpoint.agentctl(&["metrics"]).expect_code(0);
+    assert_eq!(families(&asked.out()), families(&two));
+    assert!(asked.out().contains("agentd_store_anchors 2\n") && asked.out().contains("agentd_build_info{"));
+    assert_eq!(families(endpoint.json(&["metrics"])["text"].as_str().expect("text")), families(&two));
+
     // Somewhere else after a reload; the place that cannot be written is told, and stops nothing.
     let elsewhere = endpoint.path("var/lib/agentd/other.prom");
     write(&endpoint.config(), format!("[metrics]\ntextfile = \"{}\"\n", elsewhere.display()));
@@ -55,4 +65,15 @@ fn metrics_follow_the_store_and_are_read_by_promtool() {
     endpoint.signal(Signal::HUP);
     poll::until("the log says so", || endpoint.log().contains("the metrics cannot be written").then_some(()));
     assert!(endpoint.is_running());
+
+    endpoint.stop_daemon();
+    let alone = endpoint.agentctl(&["metrics"]).expect_code(0).out();
+    assert!(alone.contains("agentd_store_anchors 2\n") && !alone.contains("agentd_build_info"), "{alone}");
+    let mut without = families(&two);
+    without.retain(|family| {
+        !["agentd_build_info", "agentd_start_time_seconds", "agentd_watch_degraded"]
+            .iter()
+            .any(|name| family.starts_with(name))
+    });
+    assert_eq!(families(&alone), without);
 }

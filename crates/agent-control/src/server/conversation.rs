@@ -15,8 +15,8 @@ use super::{Ask, Handler, Order, Peer, Shared, What};
 use crate::frame::{Frames, ReadError, encode};
 use crate::interface::{
     self, AnchorsReply, DistrustParams, GenerationParams, HistoryReply, InventoryParams, InventoryReply,
-    NoParams, RefreshParams, RefreshReply, RegenerateParams, RegenerateReply, RollbackParams, SourcesReply,
-    StatusReply, TrustParams, WatchReply,
+    MetricsReply, NoParams, RefreshParams, RefreshReply, RegenerateParams, RegenerateReply, RollbackParams,
+    SourcesReply, StatusReply, TrustParams, WatchReply,
 };
 use crate::refusal::{Refusal, Standard};
 
@@ -137,6 +137,7 @@ impl<H: Handler + 'static> Conversation<H> {
             "io.agentd.Control.Status" => self.reply(frames, quiet, self.status(request).await).await,
             "io.agentd.Control.Sources" => self.reply(frames, quiet, self.sources(request).await).await,
             "io.agentd.Control.Anchors" => self.reply(frames, quiet, self.anchors(request).await).await,
+            "io.agentd.Control.Metrics" => self.reply(frames, quiet, self.metrics(request).await).await,
             "io.agentd.Control.Regenerate" => self.reply(frames, quiet, self.regenerate(request).await).await,
             "io.agentd.Control.History" => self.reply(frames, quiet, self.history(request).await).await,
             "io.agentd.Control.Generation" => self.reply(frames, quiet, self.generation(request).await).await,
@@ -169,6 +170,11 @@ impl<H: Handler + 'static> Conversation<H> {
     async fn anchors(&self, request: &Request) -> Result<AnchorsReply, Denied> {
         nothing(request)?;
         Ok(AnchorsReply { anchors: self.shared.handler.anchors().await? })
+    }
+
+    async fn metrics(&self, request: &Request) -> Result<MetricsReply, Denied> {
+        nothing(request)?;
+        Ok(MetricsReply { text: self.shared.handler.metrics().await? })
     }
 
     async fn regenerate(&self, request: &Request) -> Result<RegenerateReply, Denied> {

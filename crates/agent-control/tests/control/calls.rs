@@ -14,6 +14,7 @@ fn every_method_answers_what_the_daemon_says() {
         let mut client = daemon.client().await;
         assert_eq!(client.status().await.unwrap().store, store(0));
         assert_eq!(client.sources().await.unwrap().sources, []);
+        assert_eq!(client.metrics().await.unwrap(), "# TYPE agentd_health gauge\n");
         assert_eq!(client.anchors().await.unwrap().anchors, [anchor(1)]);
         for (force, dry_run) in [(false, false), (true, false), (false, true), (true, true)] {
             let ask = Ask { force, dry_run };

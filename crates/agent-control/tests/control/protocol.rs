@@ -210,6 +210,7 @@ fn the_description_is_whole() {
             "Status",
             "Sources",
             "Anchors",
+            "Metrics",
             "Regenerate",
             "History",
             "Generation",

@@ -111,6 +111,10 @@ impl Handler for Fake {
         Ok(refresh(if allow_downgrade { "taken" } else { "unchanged" }))
     }
 
+    async fn metrics(&self) -> Result<String, Refusal> {
+        Ok("# TYPE agentd_health gauge\n".to_owned())
+    }
+
     async fn inventory(&self, only_make: bool) -> Result<InventoryReport, Refusal> {
         Ok(inventory(if only_make { "made" } else { "sent" }))
     }

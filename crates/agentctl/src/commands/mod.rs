@@ -9,6 +9,7 @@ pub(crate) mod fetch;
 pub(crate) mod history;
 pub(crate) mod inventory;
 pub(crate) mod lint;
+pub(crate) mod metrics;
 pub(crate) mod order;
 pub(crate) mod refresh;
 pub(crate) mod regen;
