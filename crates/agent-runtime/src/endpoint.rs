@@ -134,6 +134,7 @@ impl Endpoint {
                 root: root.map(Path::to_owned),
                 waived: sources.trusted_paths.clone(),
                 refuse: vec![store.merged.clone(), store.state.clone()],
+                confidential: false,
             },
         };
         Self {

@@ -208,7 +208,7 @@ impl Looking<'_> {
                 Err(error) => {
                     let failure = failure(&error);
                     self.warnings.push(Warning {
-                        code: "policy-directory",
+                        code: if error.is_hung() { "source-hung" } else { "policy-directory" },
                         message: format!(
                             "{}:{}: CAPath: {}. {}",
                             named.policy.display(),

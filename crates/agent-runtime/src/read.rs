@@ -43,6 +43,8 @@ pub struct Rules {
     pub waived: Vec<PathBuf>,
     /// Our own bundle and state directory, which are never a source.
     pub refuse: Vec<PathBuf>,
+    /// Nothing of it reaches the bundle, so that it may be closed to others.
+    pub confidential: bool,
 }
 
 /// A file as it was at one moment.

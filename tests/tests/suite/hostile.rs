@@ -1,4 +1,7 @@
-//! A file that never answers: its reader hangs in the kernel, and nobody else does.
+//! Sources that misbehave, and callers that do: the daemon goes on, for everybody else.
+
+mod guest;
+mod names;
 
 use std::fs;
 use std::path::PathBuf;
@@ -63,6 +66,7 @@ fn a_file_that_hangs_its_reader_takes_nobody_along() {
     endpoint.start_daemon();
 
     poll::until("status names what hangs", || names(&endpoint, "does not answer").then_some(()));
+    assert_eq!(guest::codes(&endpoint.json(&["status"]), &named), ["source-hung"]);
     for round in 1..=2 {
         write(&endpoint.site(), certs[round].pem());
         let asked = Instant::now();

@@ -255,6 +255,12 @@ impl ReadError {
         !matches!(self, Self::Hung { .. } | Self::Postponed { .. } | Self::Reader { .. })
     }
 
+    /// Whether it does not answer.
+    #[must_use]
+    pub fn is_hung(&self) -> bool {
+        matches!(self, Self::Hung { .. })
+    }
+
     /// A stable name for the cause.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -117,7 +117,7 @@ impl<'a> Judge<'a> {
 
     /// The bundle can be read by everybody: what is closed to them reaches it only from an owner who is ours.
     fn open_to_all(&self, at: &Path, facts: &Facts, bit: u32, directory: bool) -> Result<(), ReadError> {
-        if facts.mode & bit != 0 || self.is_ours(facts.uid) {
+        if facts.mode & bit != 0 || self.is_ours(facts.uid) || self.rules.confidential {
             return Ok(());
         }
         Err(ReadError::NotReadableByAll {

@@ -152,13 +152,7 @@ fn source_problems(source: &SourceState) -> Vec<Problem> {
     let path = source.id.path.display();
     let mut problems = Vec::new();
     match &source.condition {
-        Condition::Stale(failure) => problems.push(problem(
-            "source-unreadable",
-            Severity::Error,
-            format!("{} cannot be read: {}", source.id, failure.message),
-            format!("what it held before ({} anchors) stays in use.", source.content.found.len()),
-            vec![failure.remedy.clone()],
-        )),
+        Condition::Stale(failure) => problems.push(unreadable(source, failure)),
         Condition::Missing if source.id.kind == trust_core::source::SourceKind::Policy && source.named => {
             problems.push(problem(
                 "source-missing",
@@ -184,6 +178,22 @@ fn source_problems(source: &SourceState) -> Vec<Problem> {
         ));
     }
     problems
+}
+
+/// One that waits for others which do not answer is mended with them, so it is no error of its own.
+fn unreadable(source: &SourceState, failure: &Failure) -> Problem {
+    let (code, severity) = match failure.code.as_str() {
+        "source-hung" => ("source-hung", Severity::Error),
+        "source-postponed" => ("source-postponed", Severity::Warning),
+        _ => ("source-unreadable", Severity::Error),
+    };
+    problem(
+        code,
+        severity,
+        format!("{} cannot be read: {}", source.id, failure.message),
+        format!("what it held before ({} anchors) stays in use.", source.content.found.len()),
+        vec![failure.remedy.clone()],
+    )
 }
 
 fn warning(warning: &policy::Warning) -> Problem {
