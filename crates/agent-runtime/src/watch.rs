@@ -68,6 +68,7 @@ impl Watcher {
         let lost = self.hints.expect(&plan);
         if lost.everything {
             // Events were dropped or the watcher is broken: nothing it believes can be relied on.
+            tracing::info!("events were lost: every directory is watched anew, and every source looked at");
             self.backend = None;
             self.armed.clear();
         }

@@ -180,10 +180,17 @@ impl Endpoint {
     /// # Panics
     /// Where it ends instead, with its log.
     pub fn start_daemon(&mut self) {
-        assert!(self.daemon.is_none(), "the endpoint has a daemon");
-        let daemon = Owned::start(&mut self.command("agentd", &[]), &self.log_path());
-        let id = u64::from(daemon.id());
-        self.daemon = Some(daemon);
+        self.start_daemon_in(|agentd| agentd);
+    }
+
+    /// Starts the daemon in surroundings of its own and waits until it answers: what `wrap` makes of its command must
+    /// become the daemon by `exec`, so that it keeps its process id.
+    ///
+    /// # Panics
+    /// As [`Self::start_daemon`].
+    pub fn start_daemon_in(&mut self, wrap: impl FnOnce(Command) -> Command) {
+        self.launch_daemon(wrap);
+        let id = u64::from(self.daemon_id());
         poll::until_ok("the daemon answers", || {
             assert!(self.is_running(), "the daemon ended\n{}", self.log());
             let status = self.agentctl(&["status", "--json"]);
@@ -194,6 +201,24 @@ impl Endpoint {
                 Err(status.err())
             }
         });
+    }
+
+    /// Starts the daemon and does not wait for it.
+    ///
+    /// # Panics
+    /// Where there is one, or it cannot be started.
+    pub fn launch_daemon(&mut self, wrap: impl FnOnce(Command) -> Command) {
+        assert!(self.daemon.is_none(), "the endpoint has a daemon");
+        self.daemon = Some(Owned::start(&mut wrap(self.command("agentd", &[])), &self.log_path()));
+    }
+
+    /// The daemon's process id.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn daemon_id(&self) -> u32 {
+        self.daemon.as_ref().expect("a started daemon").id()
     }
 
     /// Sends the daemon a signal.

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("agentctl", UP_TO_RUNTIME),
     ("test-support", &[]),
     ("end-to-end", &[]),
+    ("endurance", &["test-support"]),
     ("reliability", &["test-support"]),
     ("xtask", &[]),
 ];
