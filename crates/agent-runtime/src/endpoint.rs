@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use trust_core::bundle::Bundle;
 use trust_core::engine::Carried;
@@ -312,7 +312,10 @@ impl Endpoint {
             _ => Ok(()),
         };
         match recorded.and_then(|()| self.state.save(&*self.files, &job.state)) {
-            Ok(()) => Carried::Done,
+            Ok(()) => {
+                self.state.remove_aside(SystemTime::now(), self.keep.max_age);
+                Carried::Done
+            }
             Err(error) => Carried::StateFailed(failure(&error)),
         }
     }
@@ -386,7 +389,12 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {
     if path.is_dir() {
         return Ok(());
     }
-    let make = |path: &Path, mode| fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    let make = |path: &Path, mode| loop {
+        match fs::DirBuilder::new().recursive(true).mode(mode).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => break done,
+        }
+    };
     // Parents are ordinary directories whatever the mode of the last one.
     let made = path.parent().map_or(Ok(()), |parent| make(parent, 0o755)).and_then(|()| make(path, mode));
     made.map_err(|source| OpenError::Directory { path: path.to_owned(), source })

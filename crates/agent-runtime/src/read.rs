@@ -73,13 +73,19 @@ pub fn read_file(path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
 }
 
 fn read_with(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
+    patiently(|| read_once(handles, path, rules))
+}
+
+/// Again, a few times, where the file changed meanwhile or a signal came in between. A file system that answers with
+/// nothing but interruptions has to be given up at some time.
+fn patiently<T>(attempt: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
     for pause in PAUSES {
-        match read_once(handles, path, rules) {
-            Err(ReadError::Changed { .. }) => thread::sleep(pause),
+        match attempt() {
+            Err(error) if error.may_pass() => thread::sleep(pause),
             other => return other,
         }
     }
-    read_once(handles, path, rules)
+    attempt()
 }
 
 fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {

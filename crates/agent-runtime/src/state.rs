@@ -8,8 +8,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -216,14 +218,31 @@ impl StateStore {
         }
     }
 
-    /// Puts a state that cannot be used aside, so that what it says can still be looked at.
+    /// Puts a state that cannot be used aside, so that what it says can still be looked at. One that was put aside
+    /// before gives way to it.
     ///
     /// # Errors
     /// The rename's.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
-        let aside = self.directory.join("state.json.unusable");
-        fs::rename(self.file(), &aside)?;
-        Ok(aside)
+        fs::rename(self.file(), self.aside())?;
+        Ok(self.aside())
+    }
+
+    /// Removes what was put aside longer ago than this. A failure is tried again by the next call.
+    pub fn remove_aside(&self, now: SystemTime, max_age: Duration) {
+        // A rename changes the inode's own time and leaves that of the content.
+        let put_aside = fs::symlink_metadata(self.aside()).ok().and_then(|metadata| {
+            let seconds = u64::try_from(metadata.ctime()).ok()?;
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        });
+        let age = put_aside.and_then(|then| now.duration_since(then).ok());
+        if age.is_some_and(|age| age > max_age) {
+            let _ignored = fs::remove_file(self.aside());
+        }
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.directory.join("state.json.unusable")
     }
 }
 

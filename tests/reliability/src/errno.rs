@@ -1,8 +1,9 @@
 //! Every system call fails, once or from then on.
 //!
 //! Left out: what the loader and the language's runtime do before the program's own work begins, and the calls that
-//! manage memory, threads, signals and identity, whose failure ends any process: such an end is what the kill sweep tries. And
-//! `close`: Linux gives the descriptor back whatever it answers, for a directory it has nothing to fail with, and the
+//! manage memory, threads, signals and identity, whose failure ends any process: such an end is what the kill sweep tries.
+//! So does a failure of `getrandom` and of a sleep other than by a signal, which no kernel answers and the standard library
+//! panics at. And `close`: Linux gives the descriptor back whatever it answers, for a directory it has nothing to fail with, and the
 //! standard library takes that for granted.
 
 use std::sync::Mutex;
@@ -12,11 +13,28 @@ use crate::kill::in_parallel;
 use crate::scene::{Action, Certs, Past, Scene, Which};
 use crate::strace::{Fault, Point, Shot, points, shoot};
 
-/// What calls fail with.
-pub const ERRNOS: [&str; 6] = ["ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE", "EINTR"];
+/// What calls fail with; the first [`COMMON`] of them in the short form.
+pub const ERRNOS: [&str; 10] =
+    ["ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE", "EINTR", "ENFILE", "ENOMEM", "EDQUOT", "ESTALE"];
+
+/// How many of them are in the short form.
+pub const COMMON: usize = 6;
+
+/// How much of a sweep is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// How many of [`ERRNOS`].
+    pub errnos: usize,
+    /// Of the calls that do not write, every how-manieth try; 1 is all of them.
+    pub step: usize,
+    /// How many runs at a time.
+    pub workers: usize,
+}
 
 /// Not the program's own doing.
-const RUNTIME: [&str; 25] = [
+const RUNTIME: [&str; 27] = [
+    "getrandom",
+    "clock_nanosleep",
     "getuid",
     "geteuid",
     "getgid",
@@ -71,9 +89,10 @@ pub(crate) fn changes_the_disk(point: &Point) -> bool {
     WRITES.contains(&point.name.as_str())
 }
 
-/// Sweeps an action: calls that write with every error, of the others every `step`-th try.
+/// Sweeps an action: calls that write with every error, of the others a part.
 #[must_use]
-pub fn sweep(what: &str, past: Past, action: &Action, step: usize, workers: usize) -> Figures {
+pub fn sweep(what: &str, past: Past, action: &Action, extent: Extent) -> Figures {
+    let Extent { errnos, step, workers } = extent;
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let certs = Certs::default();
     let scenes: Vec<Scene> = (0..workers.max(1))
@@ -83,7 +102,7 @@ pub fn sweep(what: &str, past: Past, action: &Action, step: usize, workers: usiz
     let all = points(&scenes[0].command(), &scenes[0].log(), &scenes[0].root());
     let own = all.iter().filter(|point| point.at_work && !RUNTIME.contains(&point.name.as_str()));
     let tries: Vec<(&Point, Fault)> = own
-        .flat_map(|point| faults().map(move |fault| (point, fault)))
+        .flat_map(|point| faults(errnos).map(move |fault| (point, fault)))
         .enumerate()
         .filter(|(number, (point, _))| changes_the_disk(point) || number % step == 0)
         .map(|(_, tried)| tried)
@@ -106,10 +125,11 @@ pub fn sweep(what: &str, past: Past, action: &Action, step: usize, workers: usiz
     figures.into_inner().expect("no thread panicked")
 }
 
-fn faults() -> impl Iterator<Item = Fault> {
+fn faults(errnos: usize) -> impl Iterator<Item = Fault> {
+    let errnos = || ERRNOS.into_iter().take(errnos);
     // A call that is interrupted for ever is no fault that there is.
-    let lasting = ERRNOS.into_iter().filter(|errno| *errno != "EINTR").map(Fault::ErrnoFromThenOn);
-    ERRNOS.into_iter().map(Fault::Errno).chain(lasting)
+    let lasting = errnos().filter(|errno| *errno != "EINTR").map(Fault::ErrnoFromThenOn);
+    errnos().map(Fault::Errno).chain(lasting)
 }
 
 fn judge(scene: &Scene, shot: &Shot, point: &Point, fault: Fault) -> Result<Which, String> {
@@ -127,18 +147,14 @@ fn judge(scene: &Scene, shot: &Shot, point: &Point, fault: Fault) -> Result<Whic
     if code != 0 && !mute && !err.contains("error: ") {
         return Err(format!("it does not say what is wrong: {}", said()));
     }
-    if which != Which::New && code == 0 && !mute && !names_a_problem(&out) {
+    if which != Which::New && code == 0 && !mute && !scene.names_a_problem(&shot.run) {
         return Err(format!("it says nothing and the bundle is {which:?}: {}", said()));
     }
     if fault == Fault::Errno("EINTR") && is_interruptible(point) && (which != Which::New || code != 0) {
         return Err(format!("an interrupted call is called again: {which:?}, {}", said()));
     }
     if scene.is_product() {
-        let next = test_support::process::run(&mut scene.command());
-        if next.code() != 0 {
-            return Err(format!("the next run ends with {}: {}", next.code(), next.err()));
-        }
-        scene.judge_recovered_after(which == Which::Between)?;
+        scene.complete(which, which != Which::New || code != 0)?;
     }
     Ok(which)
 }
@@ -149,13 +165,8 @@ fn is_the_runtimes(point: &Point) -> bool {
     point.name == "socketpair"
 }
 
-/// A signal may come while these wait. Others are not interrupted; if they were, the source is named like any other that
-/// cannot be read.
+/// A signal may come while these wait, on a file system of the network at least.
 fn is_interruptible(point: &Point) -> bool {
-    changes_the_disk(point) || point.name == "read"
-}
-
-/// A source that cannot be read, or a warning, is marked so.
-fn names_a_problem(out: &str) -> bool {
-    out.lines().filter(|line| line.starts_with('!')).count() > 1
+    const READS: [&str; 7] = ["read", "open", "openat", "statx", "fstat", "readlinkat", "getdents64"];
+    changes_the_disk(point) || READS.contains(&point.name.as_str())
 }

@@ -82,16 +82,11 @@ fn strike(scene: &Scene, point: &Point, known: &Known, figures: &Mutex<Figures>)
     let state = known.first_sight(tree::digest(&scene.root()))?;
     let copy = scene.keep(&state.to_string());
     count(&|figures| figures.states += 1);
-    if scene.is_product() {
-        let next = test_support::process::run(&mut scene.command());
-        let mended = if next.code() == 0 {
-            scene.judge_recovered()
-        } else {
-            Err(format!("the next run ends with {}: {}", next.code(), next.err()))
-        };
-        if let Err(why) = mended {
-            count(&|figures| figures.bad(&format!("{point}: {why}")));
-        }
+    if let Ok(found) = verdict
+        && scene.is_product()
+        && let Err(why) = scene.complete(found, false)
+    {
+        count(&|figures| figures.bad(&format!("{point}: {why}")));
     }
     Some(copy)
 }

@@ -13,8 +13,9 @@ use reliability::scene::{Action, Control, Past};
 const HELP: &str = "\
 Usage: reliability COMMAND
 
-  kill                     SIGKILL at every system call of a regeneration, a first start and their recoveries
-  errno                    every system call of them fails: six errors, once and from then on
+  kill                     SIGKILL at every system call of a regeneration, a first start, a rollback, a distrust and
+                           their recoveries
+  errno                    every system call of the first three fails: ten errors, once and from then on
   power-cut [short]        the power goes at every system call, on ext4 and XFS; as root
   write SORT FROM TO       a broken writer: in-place or no-sync";
 
@@ -46,14 +47,24 @@ fn kills() -> Result<(), String> {
     tell(&[
         kill::sweep("a regeneration", Past::Changed, &regen, extent),
         kill::sweep("a first start", Past::Nothing, &regen, extent),
+        kill::sweep("a rollback", Past::Settled, &Action::agentctl(&["rollback", "1"]), extent),
+        kill::sweep("a distrust", Past::Settled, &Action::Distrust, extent),
     ])
 }
 
 fn errnos() -> Result<(), String> {
     let regen = Action::agentctl(&["regen"]);
+    let extent = errno::Extent { errnos: errno::ERRNOS.len(), step: 1, workers: 2 };
+    let control = Action::Control(Control::InPlace);
+    let control = errno::sweep("control: in place", Past::Changed, &control, extent);
+    say(&mut std::io::stdout(), &control);
+    if control.broken.is_empty() {
+        return Err("a writer in place passes: the faults prove nothing".to_owned());
+    }
     tell(&[
-        errno::sweep("a regeneration", Past::Changed, &regen, 1, 2),
-        errno::sweep("a first start", Past::Nothing, &regen, 1, 2),
+        errno::sweep("a regeneration", Past::Changed, &regen, extent),
+        errno::sweep("a first start", Past::Nothing, &regen, extent),
+        errno::sweep("a rollback", Past::Settled, &Action::agentctl(&["rollback", "1"]), extent),
     ])
 }
 

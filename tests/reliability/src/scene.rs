@@ -47,6 +47,10 @@ pub struct Scene {
     shape: BTreeMap<String, usize>,
     /// Fingerprints that the bundle may have where some of the sources could not be read.
     between: Vec<Vec<String>>,
+    /// Lines of a clean run that name a problem.
+    marks: usize,
+    /// The first anchor of the store.
+    first_anchor: String,
     action: Action,
 }
 
@@ -55,6 +59,8 @@ pub struct Scene {
 pub enum Action {
     /// `agentctl` with these arguments.
     Agentctl(Vec<String>),
+    /// `agentctl distrust` of the first anchor.
+    Distrust,
     /// A writer of this sort in its place, which must fail the sweep.
     Control(Control),
 }
@@ -100,17 +106,19 @@ impl Scene {
             new: Vec::new(),
             shape: BTreeMap::new(),
             between: Vec::new(),
+            marks: 0,
+            first_anchor: certs.old[0].sha256(),
             action,
         };
         scene.prepare(past, certs);
         tree::copy(&scene.root(), &scene.before());
         scene.old = fs::read(scene.merged()).ok();
-        scene.between = between(certs);
+        scene.between = between(past, certs);
         let control = std::mem::replace(&mut scene.action, Action::agentctl(&["regen"]));
-        if matches!(control, Action::Agentctl(_)) {
+        if !matches!(control, Action::Control(_)) {
             scene.action = control.clone();
         }
-        let _clean = scene.recover();
+        scene.marks = marks(&scene.recover());
         scene.new = fs::read(scene.merged()).expect("a clean run publishes");
         scene.shape = tree::shape(&scene.root());
         write(&scene.directory.join("new.pem"), &scene.new);
@@ -216,6 +224,7 @@ impl Scene {
             Action::Agentctl(arguments) => {
                 self.agentctl(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
             }
+            Action::Distrust => self.agentctl(&["distrust", &self.first_anchor]),
             Action::Control(control) => {
                 let mut command = process::command(crate::own_program());
                 let sort = match control {
@@ -231,7 +240,7 @@ impl Scene {
     /// Whether the product is swept, whose next run mends what is left.
     #[must_use]
     pub fn is_product(&self) -> bool {
-        matches!(self.action, Action::Agentctl(_))
+        !matches!(self.action, Action::Control(_))
     }
 
     /// A clean run after a try.
@@ -241,6 +250,30 @@ impl Scene {
     #[must_use]
     pub fn recover(&self) -> Run {
         process::run(&mut self.command()).expect_code(0)
+    }
+
+    /// Whether a run names more problems than a clean one: a source that cannot be read, or a warning, is marked so.
+    #[must_use]
+    pub fn names_a_problem(&self, run: &Run) -> bool {
+        marks(run) > self.marks
+    }
+
+    /// Lets the next run mend what a try left, and judges it. After an order it is anybody's regeneration, which may take
+    /// nothing back, and then the order again. `twice` as in [`Self::judge_recovered_after`].
+    ///
+    /// # Errors
+    /// What is wrong afterwards.
+    pub fn complete(&self, found: Which, twice: bool) -> Result<(), String> {
+        let regen = Action::agentctl(&["regen"]);
+        if self.action != regen {
+            run_again(&mut self.agentctl(&["regen"]))?;
+            let after = self.judge()?;
+            if found == Which::New && after != Which::New {
+                return Err(format!("the next regeneration took it back: the bundle is {after:?}"));
+            }
+        }
+        run_again(&mut self.command())?;
+        self.judge_recovered_after(twice)
     }
 
     /// Which content the bundle has; with the wrong mode or owner it has none that is right.
@@ -278,25 +311,17 @@ impl Scene {
         }
     }
 
-    /// What a clean run left that ought not to be there, or did not do.
+    /// What a clean run left that ought not to be there, or did not do. `twice` says that there may have been a publication
+    /// in between, which left a generation and spares.
     ///
     /// # Errors
     /// What that is.
-    pub fn judge_recovered(&self) -> Result<(), String> {
-        self.judge_recovered_after(false)
-    }
-
-    /// The same; `twice` says that there was a publication in between, which left a generation.
-    ///
-    /// # Errors
-    /// As [`Self::judge_recovered`].
     pub fn judge_recovered_after(&self, twice: bool) -> Result<(), String> {
         match self.judge()? {
             Which::New => {}
             other => return Err(format!("after the next run the bundle is {other:?}")),
         }
-        let mut complaints = self.left_over();
-        complaints.retain(|complaint| !(twice && complaint.contains("generations/#.pem")));
+        let complaints = self.left_over(twice);
         if !complaints.is_empty() {
             return Err(format!("files after the next run: {}", complaints.join("; ")));
         }
@@ -308,15 +333,20 @@ impl Scene {
     }
 
     /// Files that a clean run does not leave, more of them than it leaves, or fewer.
-    fn left_over(&self) -> Vec<String> {
-        /// Spares: there may be one less after a fault, not one more.
-        const SPARES: [&str; 2] = ["state.json.previous", "snapshots/#.pem"];
+    fn left_over(&self, twice: bool) -> Vec<String> {
+        /// Spares of the state before: there may be one less after a fault, and at most so many after two publications.
+        const SPARES: [(&str, usize); 2] = [("state.json.previous", 1), ("snapshots/#.pem", 2)];
+        const GENERATIONS: &str = "generations/#.pem";
         let shape = tree::shape(&self.root());
         let names: BTreeSet<&String> = shape.keys().chain(self.shape.keys()).collect();
         let count = |shape: &BTreeMap<String, usize>, name: &String| shape.get(name).copied().unwrap_or(0);
         let differs = |name: &&String| {
             let (found, clean) = (count(&shape, name), count(&self.shape, name));
-            found > clean || found < clean && !SPARES.iter().any(|spare| name.ends_with(spare))
+            match SPARES.iter().find(|(spare, _)| name.ends_with(spare)) {
+                Some((_, two)) => found > if twice { *two } else { clean },
+                None if name.ends_with(GENERATIONS) => found != clean && !(twice && found == clean + 1),
+                None => found != clean,
+            }
         };
         let differing = names.into_iter().filter(differs);
         differing
@@ -325,10 +355,27 @@ impl Scene {
     }
 }
 
+fn run_again(command: &mut Command) -> Result<(), String> {
+    let next = process::run(command);
+    if next.code() == 0 {
+        Ok(())
+    } else {
+        Err(format!("the next run ends with {}: {}", next.code(), next.err()))
+    }
+}
+
+fn marks(run: &Run) -> usize {
+    run.out().lines().filter(|line| line.starts_with('!')).count()
+}
+
 /// The fingerprints that result where some sources are read and others not.
-fn between(certs: &Certs) -> Vec<Vec<String>> {
+fn between(past: Past, certs: &Certs) -> Vec<Vec<String>> {
     let (old, new) = (&certs.old, &certs.new);
-    let bootstraps = [vec![&old[0], &old[1]], vec![&old[0], &new[0]]];
+    let mut bootstraps = vec![vec![&old[0], &old[1]], vec![&old[0], &new[0]]];
+    if past == Past::Nothing {
+        // Nothing is known of it that could stay.
+        bootstraps.push(Vec::new());
+    }
     let named = [vec![], vec![&old[3]], vec![&old[3], &new[1]]];
     let sites = [vec![], vec![&old[2]]];
     let mut all = Vec::new();

@@ -224,6 +224,11 @@ impl ReadError {
         Self::Io { path: path.to_owned(), errno }
     }
 
+    /// Whether the next attempt may well succeed.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::Io { errno: Errno::INTR, .. })
+    }
+
     pub(super) fn denied(path: &Path, component: &Path, facts: &Facts, errno: Errno) -> Self {
         Self::Denied {
             path: path.to_owned(),

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::handle::Platform;
 use super::walk::Walk;
-use super::{ReadError, Rules};
+use super::{ReadError, Rules, patiently};
 use crate::publish::is_temporary;
 
 /// The files in a directory that keeps the rules, sorted by the bytes of their names. What they are and whose is judged
@@ -20,6 +20,10 @@ use crate::publish::is_temporary;
 /// # Errors
 /// As [`super::read_file`], and [`ReadError::TooMany`].
 pub fn list_directory(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
+    patiently(|| list_once(path, rules))
+}
+
+fn list_once(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
     let level = Walk::new(&Platform, path, rules)?.reach_directory()?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory =
@@ -52,7 +56,7 @@ pub fn list_directory(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadEr
 /// # Errors
 /// As [`super::read_file`].
 pub fn judge_directory(path: &Path, rules: &Rules) -> Result<(), ReadError> {
-    Walk::new(&Platform, path, rules)?.reach_directory().map(|_level| ())
+    patiently(|| Walk::new(&Platform, path, rules)?.reach_directory()).map(|_level| ())
 }
 
 fn is_candidate(directory: &File, name: &OsStr, kind: FileType) -> bool {

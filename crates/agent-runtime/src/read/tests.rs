@@ -538,3 +538,36 @@ fn a_directory_is_listed_in_the_order_of_the_bytes_of_names() {
     mode(&place.path("d"), 0o1777);
     assert_eq!(code("d"), "writable-by-others");
 }
+
+/// A file system whose calls are interrupted so many times.
+struct Interrupted(std::sync::atomic::AtomicUsize);
+
+impl Interrupted {
+    fn signal(&self) -> Result<(), Errno> {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() { Err(Errno::INTR) } else { Ok(()) }
+    }
+}
+
+impl Handles for Interrupted {
+    fn begin(&self, path: &Path) -> Result<File, Errno> {
+        self.signal().and_then(|()| Platform.begin(path))
+    }
+
+    fn find(&self, directory: &File, name: &OsStr) -> Result<handle::Found, Errno> {
+        self.signal().and_then(|()| Platform.find(directory, name))
+    }
+
+    fn readable(&self, directory: &File, name: &OsStr, found: &File) -> Result<File, Errno> {
+        Platform.readable(directory, name, found)
+    }
+}
+
+#[test]
+fn a_call_that_a_signal_interrupts_is_made_again_and_not_for_ever() {
+    let place = Place::new();
+    let path = place.file("a.pem");
+    let read = |times: usize| read_with(&Interrupted(times.into()), &path, &place.rules);
+    assert_eq!(read(3).unwrap().bytes, b"content of a.pem");
+    assert!(matches!(read(usize::MAX), Err(ReadError::Io { errno: Errno::INTR, .. })));
+}

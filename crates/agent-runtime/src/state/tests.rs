@@ -195,3 +195,20 @@ fn what_cannot_be_used_is_named() {
     let aside = store.set_aside().expect("renamed");
     assert!(aside.exists() && !path.exists());
 }
+
+#[test]
+fn what_was_put_aside_is_kept_once_and_no_longer_than_its_time() {
+    let (directory, store) = store();
+    let put_aside = |content: &str| {
+        fs::write(directory.path().join("state.json"), content).expect("written");
+        store.set_aside().expect("renamed")
+    };
+    let _older = put_aside("{");
+    let aside = put_aside("[");
+    assert_eq!(fs::read_to_string(&aside).expect("there"), "[");
+    let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
+    for (when, stays) in [(now, true), (now - 2 * day, true), (now + 2 * day, false), (now, false)] {
+        store.remove_aside(when, day);
+        assert_eq!(aside.exists(), stays);
+    }
+}

@@ -1,4 +1,4 @@
-//! SIGKILL at every system call of a regeneration and a first start; of the recoveries a sample.
+//! SIGKILL at every system call of a regeneration, a first start and a rollback; of the recoveries a sample.
 
 use reliability::kill::{Extent, sweep};
 use reliability::scene::{Action, Control, Past};
@@ -19,6 +19,20 @@ fn a_regeneration_killed_anywhere_leaves_the_old_bundle_or_the_new() {
 fn a_first_start_killed_anywhere_leaves_no_bundle_or_the_new() {
     if tools::require(&["strace"]) {
         let figures = sweep("a first start", Past::Nothing, &Action::agentctl(&["regen"]), SHORT);
+        println!("{figures}");
+        figures.assert_good();
+    }
+}
+
+#[test]
+fn a_rollback_killed_anywhere_is_done_or_not_and_stays() {
+    if tools::require(&["strace"]) {
+        let figures = sweep(
+            "a rollback",
+            Past::Settled,
+            &Action::agentctl(&["rollback", "1"]),
+            Extent { recovery_step: 120, ..SHORT },
+        );
         println!("{figures}");
         figures.assert_good();
     }
