@@ -22,8 +22,9 @@ use trust_tls::Pin;
 
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
-use crate::look::{Look, StorePaths, look};
+use crate::look::{Look, StorePaths, glance, look};
 use crate::management::disk::Disk;
+use crate::memory::Memory;
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
 use crate::read::Rules;
 use crate::reader::DisposableReader;
@@ -40,6 +41,7 @@ pub struct Endpoint {
     paths: StorePaths,
     limits: Limits,
     reader: Arc<DisposableReader>,
+    memory: Arc<Memory>,
     files: Arc<dyn Fs>,
     state: StateStore,
     history: History,
@@ -143,6 +145,7 @@ impl Endpoint {
             keep: Keep { generations: settings.history.generations, max_age: settings.history.max_age },
             limits: limits(settings),
             reader: Arc::new(reader),
+            memory: Arc::default(),
             files: Arc::new(RealFs),
             security: settings.security.clone(),
             disk: Disk::new(settings),
@@ -283,10 +286,24 @@ impl Endpoint {
     /// Looks at policies, sources and the bundle. Blocks on files.
     #[must_use]
     pub fn look(&self, known: &StoreState) -> Look {
-        let mut look = look(&*self.reader, &self.paths, &self.limits, known);
+        self.with_warnings(look(&*self.reader, &self.memory, &self.paths, &self.limits, known))
+    }
+
+    /// The same where everything is known to be as it was; else `None`. Reads nothing and waits for nothing.
+    #[must_use]
+    pub fn glance(&self, known: &StoreState) -> Option<Look> {
+        glance(&self.memory, &self.paths, &self.limits, known).map(|look| self.with_warnings(look))
+    }
+
+    fn with_warnings(&self, mut look: Look) -> Look {
         let said = verification_warnings(&look.observation.effective, &self.security);
         look.observation.warnings.extend(said);
         look
+    }
+
+    /// The next look reads every file, whatever its times say.
+    pub fn read_all_next(&self) {
+        self.memory.forget();
     }
 
     /// Writes the bundle where it is to be written, then the generation where it is a new one, then the state. Blocks on

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod lock;
 pub mod look;
 pub mod management;
+mod memory;
 pub mod once;
 pub mod orders;
 pub mod prove;

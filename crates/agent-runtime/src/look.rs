@@ -1,20 +1,24 @@
 //! One look at everything: policies, the sources they name, the store's own, and the bundle as it is on disk.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use trust_core::Fingerprint;
 use trust_core::plan::{Observation, StoreState};
 use trust_core::policy::{self, Effective, PolicyReading, PolicyState, Warning};
-use trust_core::source::{Failure, Reading, Snapshot, SourceId, SourceKind};
+use trust_core::source::{Condition, Content, Failure, Reading, Snapshot, SourceId, SourceKind};
 use trust_formats::certificates;
 use trust_formats::policy as policy_xml;
 
+use crate::memory::{Memory, Recollection};
 use crate::publish::BUNDLE_MODE;
-use crate::read::{FileBytes, ReadError, Rules, list_directory, read_file};
+use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
 use crate::watch::directories_to_watch;
 
 /// Where things are.
@@ -44,10 +48,62 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::file`].
-    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError>;
+    fn directory(&self, path: &Path) -> Result<Listing, ReadError>;
 
     /// The reader, for one look, of what policies name: that may lie anywhere.
     fn named(&self) -> Box<dyn Reader + '_>;
+
+    /// The published bundle and its SHA-256, where it is as we publish it.
+    fn bundle(&self, path: &Path) -> Option<(File, Fingerprint)> {
+        read_published(path)
+    }
+}
+
+/// Reads nothing, and says whether it should have.
+#[derive(Debug, Default)]
+struct Unread(AtomicBool);
+
+impl Unread {
+    fn asked(&self, path: &Path) -> ReadError {
+        self.0.store(true, Ordering::Relaxed);
+        ReadError::Postponed { path: path.to_owned() }
+    }
+}
+
+impl Reader for Unread {
+    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
+        Err(self.asked(path))
+    }
+
+    fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
+        Err(self.asked(path))
+    }
+
+    fn named(&self) -> Box<dyn Reader + '_> {
+        Box::new(Asking(self))
+    }
+
+    fn bundle(&self, path: &Path) -> Option<(File, Fingerprint)> {
+        let _unread = self.asked(path);
+        None
+    }
+}
+
+/// The same reader behind a reference.
+struct Asking<'a>(&'a Unread);
+
+impl Reader for Asking<'_> {
+    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
+        self.0.file(path)
+    }
+
+    fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
+        self.0.directory(path)
+    }
+
+    fn named(&self) -> Box<dyn Reader + '_> {
+        self.0.named()
+    }
 }
 
 /// Reads everything in this process: see [`crate::read`].
@@ -62,7 +118,7 @@ impl Reader for SafeReader {
         read_file(path, &self.rules)
     }
 
-    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
         list_directory(path, &self.rules)
     }
 
@@ -80,17 +136,46 @@ pub struct Look {
     pub watch: BTreeSet<PathBuf>,
 }
 
-/// Looks at everything. `known` is what was known before: what cannot be read now stays as it was.
+/// Looks at everything. `known` is what was known before: what cannot be read now stays as it was. What `memory` knows
+/// to be as it was is not read.
 #[must_use]
-pub fn look(
+pub(crate) fn look(
     reader: &dyn Reader,
+    memory: &Memory,
     paths: &StorePaths,
     limits: &certificates::Limits,
     known: &StoreState,
 ) -> Look {
+    look_over(reader, memory.recall(SystemTime::now()), paths, limits, known).0
+}
+
+/// The same where nothing needs to be read, by a few `statx` that never wait; else `None`.
+#[must_use]
+pub(crate) fn glance(
+    memory: &Memory,
+    paths: &StorePaths,
+    limits: &certificates::Limits,
+    known: &StoreState,
+) -> Option<Look> {
+    let reader = Unread::default();
+    let (look, memory) = look_over(&reader, memory.recall(SystemTime::now()), paths, limits, known);
+    if reader.0.into_inner() {
+        memory.put_back();
+        return None;
+    }
+    Some(look)
+}
+
+fn look_over<'a>(
+    reader: &dyn Reader,
+    memory: Recollection<'a>,
+    paths: &StorePaths,
+    limits: &certificates::Limits,
+    known: &StoreState,
+) -> (Look, Recollection<'a>) {
     let named = reader.named();
-    let mut look =
-        Looking { reader, named: &*named, limits, known, watch: BTreeSet::new(), warnings: Vec::new() };
+    let (watch, warnings) = (BTreeSet::new(), Vec::new());
+    let mut look = Looking { reader, named: &*named, memory, limits, known, watch, warnings };
     look.watch_path(&paths.merged, &[]);
     let policies = look.policies(&paths.policies);
     let effective = policy::combine(&policies);
@@ -107,23 +192,24 @@ pub fn look(
         policies,
         effective,
         sources,
-        bundle: published_digest(&paths.merged),
+        bundle: look.bundle(&paths.merged),
         warnings: look.warnings,
         watch_degraded: false,
     };
-    Look { observation, watch: look.watch }
+    (Look { observation, watch: look.watch }, look.memory)
 }
 
-struct Looking<'a> {
+struct Looking<'a, 'm> {
     reader: &'a dyn Reader,
     named: &'a dyn Reader,
+    memory: Recollection<'m>,
     limits: &'a certificates::Limits,
     known: &'a StoreState,
     watch: BTreeSet<PathBuf>,
     warnings: Vec<Warning>,
 }
 
-impl Looking<'_> {
+impl Looking<'_, '_> {
     fn watch_path(&mut self, path: &Path, hops: &[PathBuf]) {
         self.watch.extend(directories_to_watch(path, hops));
     }
@@ -132,7 +218,7 @@ impl Looking<'_> {
     fn policies(&mut self, directory: &Path) -> Vec<PolicyState> {
         // A file in the directory: so that the directory itself is watched, and its parent for its return.
         self.watch_path(&directory.join("policy.xml"), &[]);
-        let files = match self.reader.directory(directory) {
+        let files = match self.list(self.reader, directory) {
             Ok(files) => files,
             Err(ReadError::Missing { .. }) => Vec::new(),
             Err(error) => return self.keep_policies(directory, &error),
@@ -144,12 +230,29 @@ impl Looking<'_> {
         states
     }
 
+    fn list(&mut self, reader: &dyn Reader, directory: &Path) -> Result<Vec<PathBuf>, ReadError> {
+        if let Some(files) = self.memory.directory(directory) {
+            return Ok(files);
+        }
+        let listing = reader.directory(directory)?;
+        self.memory.note_directory(directory, &listing);
+        Ok(listing.files)
+    }
+
     /// `None` where the file went away since the directory was listed.
     fn policy(&mut self, path: PathBuf) -> Option<PolicyReading> {
+        if let Some(file) = self.memory.file(&path)
+            && let Some(policy) = self.known_policy(&path, file.sha256)
+        {
+            self.watch_path(&path, &file.hops);
+            return Some(PolicyReading { path, outcome: Ok((file.sha256, policy)) });
+        }
         let outcome = match self.reader.file(&path) {
             Ok(file) => {
                 self.watch_path(&path, &file.hops);
-                self.parse_policy(&path, &file.bytes)
+                let sha256 = Fingerprint::of(&file.bytes);
+                self.memory.note_file(&path, &file, sha256);
+                self.parse_policy(&path, sha256, &file.bytes)
             }
             Err(ReadError::Missing { .. }) => return None,
             Err(error) => Err(failure(&error)),
@@ -157,15 +260,19 @@ impl Looking<'_> {
         Some(PolicyReading { path, outcome })
     }
 
+    fn known_policy(&self, path: &Path, sha256: Fingerprint) -> Option<Arc<policy_xml::Policy>> {
+        let same = |state: &&PolicyState| state.path == path && state.sha256 == sha256;
+        self.known.policies.iter().find(same).map(|state| Arc::clone(&state.policy))
+    }
+
     fn parse_policy(
         &self,
         path: &Path,
+        sha256: Fingerprint,
         bytes: &[u8],
     ) -> Result<(Fingerprint, Arc<policy_xml::Policy>), Failure> {
-        let sha256 = Fingerprint::of(bytes);
-        let same = |state: &&PolicyState| state.path == path && state.sha256 == sha256;
-        if let Some(state) = self.known.policies.iter().find(same) {
-            return Ok((sha256, Arc::clone(&state.policy)));
+        if let Some(policy) = self.known_policy(path, sha256) {
+            return Ok((sha256, policy));
         }
         policy_xml::parse(bytes, &policy_xml::Limits::default())
             .map(|policy| (sha256, Arc::new(policy)))
@@ -199,7 +306,7 @@ impl Looking<'_> {
                 files.push(named.path.clone());
                 continue;
             }
-            let listed = self.named.directory(&named.path);
+            let listed = self.list(self.named, &named.path);
             if listed.as_ref().err().is_none_or(ReadError::is_watchable) {
                 self.watch_path(&named.path.join("certificate.pem"), &[]);
             }
@@ -246,17 +353,34 @@ impl Looking<'_> {
     }
 
     fn source(&mut self, kind: SourceKind, path: PathBuf) -> (SourceId, Reading) {
+        let id = SourceId { kind, path };
+        if let Some(file) = self.memory.file(&id.path)
+            && let Some((size, content)) = self.known_content(&id, file.sha256)
+        {
+            self.watch_path(&id.path, &file.hops);
+            let snapshot = Snapshot::known(file.sha256, size, content);
+            return (id, Reading::Read { snapshot, fresh: false });
+        }
+        if let Some(component) = self.memory.absence(&id.path) {
+            self.watch_path(&id.path, &[]);
+            self.watch_path(&component, &[]);
+            return (id, Reading::Missing);
+        }
+        let path = &id.path;
         let reader = if kind == SourceKind::Policy { self.named } else { self.reader };
-        let reading = match reader.file(&path) {
-            Ok(file) => {
-                self.watch_path(&path, &file.hops);
+        let reading = match reader.file(path) {
+            Ok(mut file) => {
+                self.watch_path(path, &file.hops);
                 let fresh = file.racy;
-                Reading::Read { snapshot: Snapshot::new(file.bytes, *self.limits), fresh }
+                let snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
+                self.memory.note_file(path, &file, snapshot.sha256());
+                Reading::Read { snapshot, fresh }
             }
             Err(error) => {
+                self.memory.note_absence(path, &error);
                 // To watch what does not answer would hang as well; the timer comes back to it.
                 if error.is_watchable() {
-                    self.watch_path(&path, &[]);
+                    self.watch_path(path, &[]);
                 }
                 // Where a link leads nowhere: what is to appear appears there.
                 if let Some(component) = error.component() {
@@ -268,7 +392,23 @@ impl Looking<'_> {
                 }
             }
         };
-        (SourceId { kind, path }, reading)
+        (id, reading)
+    }
+
+    /// What a source holds that was read before and is all in use.
+    fn known_content(&self, id: &SourceId, sha256: Fingerprint) -> Option<(u64, Arc<Content>)> {
+        let state = self.known.sources.iter().find(|state| state.id == *id)?;
+        let whole = state.sha256 == Some(sha256) && state.condition == Condition::Ok && state.kept.is_empty();
+        whole.then(|| (state.size, Arc::clone(&state.content)))
+    }
+
+    fn bundle(&mut self, path: &Path) -> Option<Fingerprint> {
+        if let Some(known) = self.memory.bundle(path) {
+            return Some(known);
+        }
+        let (file, sha256) = self.reader.bundle(path)?;
+        self.memory.note_bundle(&file, sha256);
+        Some(sha256)
     }
 }
 
@@ -280,6 +420,10 @@ fn failure(error: &ReadError) -> Failure {
 /// is replaced by the next publication, so why it is not is not asked.
 #[must_use]
 pub fn published_digest(path: &Path) -> Option<Fingerprint> {
+    read_published(path).map(|(_, sha256)| sha256)
+}
+
+fn read_published(path: &Path) -> Option<(File, Fingerprint)> {
     /// Twice what the sources together can hold at the default limits.
     const MAX_BYTES: u64 = 128 << 20;
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
@@ -291,6 +435,6 @@ pub fn published_digest(path: &Path) -> Option<Fingerprint> {
         return None;
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
-    file.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(Fingerprint::of(&bytes))
+    (&file).take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    Some((file, Fingerprint::of(&bytes)))
 }

@@ -21,10 +21,13 @@ mod list;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod walk;
 
 pub use error::{Kind, ReadError};
-pub use list::{judge_directory, list_directory};
+pub use list::{Listing, judge_directory, list_directory};
+pub use trail::Trail;
+pub(crate) use trail::{Glances, Own};
 
 use facts::Facts;
 use handle::{Handles, Platform};
@@ -62,6 +65,8 @@ pub struct FileBytes {
     /// It was written to within the last two seconds. A later write can leave the same times behind, so it needs
     /// another look.
     pub racy: bool,
+    /// The way to it, where it tells whether a later reading would find the same.
+    pub trail: Option<Trail>,
 }
 
 /// Reads a file that keeps the rules.
@@ -108,6 +113,7 @@ fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBy
         hops: walked.hops,
         modified,
         racy: is_racy(modified, SystemTime::now()),
+        trail: walked.trail.filter(|_| before.is_same_content(&walked.facts)),
     })
 }
 

@@ -5,14 +5,14 @@
 //! more, which holds nothing of ours, may write nowhere, and is given up when its time is over. The store's own sources
 //! are read here; who can make those hang can stop the daemon anyway.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use crate::look::{Reader, SafeReader};
-use crate::read::{FileBytes, ReadError, Rules, list_directory, read_file};
+use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
 
 mod bench;
 mod child;
@@ -46,7 +46,7 @@ impl Reader for DisposableReader {
         read_file(path, &self.rules)
     }
 
-    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
         list_directory(path, &self.rules)
     }
 
@@ -72,13 +72,15 @@ impl Reader for Visit<'_> {
         match self.ask(&Ask::File(path.to_owned()))? {
             Answer::File(file) => Ok(file),
             Answer::Failed(error) => Err(error),
-            Answer::Directory(_) => Err(failed(path, "it answered another question")),
+            Answer::Directory(..) => Err(failed(path, "it answered another question")),
         }
     }
 
-    fn directory(&self, path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
         match self.ask(&Ask::Directory(path.to_owned()))? {
-            Answer::Directory(names) => Ok(names.into_iter().map(|name| path.join(name)).collect()),
+            Answer::Directory(names, trail) => {
+                Ok(Listing { files: names.into_iter().map(|name| path.join(name)).collect(), trail })
+            }
             Answer::Failed(error) => Err(error),
             Answer::File(_) => Err(failed(path, "it answered another question")),
         }

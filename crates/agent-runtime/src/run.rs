@@ -242,6 +242,12 @@ impl Runner {
                 let endpoint = self.endpoint.clone();
                 let known = Arc::clone(self.engine.state());
                 let (sets, disk) = (self.sets_to_take(), self.disk.clone());
+                if sets.is_empty()
+                    && let Some(look) = endpoint.glance(&known)
+                {
+                    // Nothing changed, which is most of the time: no thread is needed for that.
+                    return self.done(Done::Looked(look));
+                }
                 self.job = Some(tokio::task::spawn_blocking(move || {
                     // Between two looks, so that none sees half of a set.
                     for (set, record, placed) in sets {
@@ -388,6 +394,11 @@ impl Runner {
     fn command(&mut self, command: Command) {
         match command {
             Command::Regenerate { force, dry_run, by, order, reply } => {
+                if matches!(by, Trigger::Operator { .. } | Trigger::Signal | Trigger::Start | Trigger::Reload)
+                {
+                    // Who asks is not told what the times of files say.
+                    self.endpoint.read_all_next();
+                }
                 let id = self.next_ask;
                 self.next_ask += 1;
                 if let Some(reply) = reply {

@@ -40,9 +40,15 @@ pub struct Settings {
 
 impl Settings {
     /// Identifies what shapes the bundle besides the sources: where it changes, unchanged sources make another bundle.
+    /// The version and the limits are in it because they decide what is found in a source.
     #[must_use]
     pub fn identity(&self, state: &StoreState) -> Fingerprint {
+        let limits = &self.limits;
         let mut bytes = bundle::FORMAT.to_be_bytes().to_vec();
+        bytes.extend(env!("CARGO_PKG_VERSION").bytes());
+        for limit in [limits.max_bytes, limits.max_certificates, limits.max_certificate_bytes] {
+            bytes.extend((limit as u64).to_be_bytes());
+        }
         bytes.extend(state.banned(&self.distrusted).iter().flat_map(Fingerprint::as_bytes));
         Fingerprint::of(&bytes)
     }
@@ -267,10 +273,12 @@ fn next_state(
     now: Timestamp,
     causes: &mut Vec<String>,
 ) -> (StoreState, Merged) {
+    // Who forces it has everything parsed again; so has a change of what decides how.
+    let reuse = !request.force && last.settings == Some(settings.identity(last));
     let mut next = StoreState {
         generation: last.generation,
         bundle: last.bundle.clone(),
-        sources: sources::next_sources(last, &seen.sources, request.quiet),
+        sources: sources::next_sources(last, &seen.sources, reuse, request.quiet),
         policies: seen.policies,
         settings: None,
         held: None,
@@ -287,7 +295,7 @@ fn next_state(
     let candidate = next.candidate(&settings.distrusted);
     if had_anchors && !request.force && candidate.anchors.is_empty() {
         let kept = StoreState {
-            sources: sources::next_sources(last, &seen.sources, &|_, _| false),
+            sources: sources::next_sources(last, &seen.sources, reuse, &|_, _| false),
             held: Some(nothing_left()),
             ..next.clone()
         };

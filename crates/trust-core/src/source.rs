@@ -130,6 +130,8 @@ impl Content {
 #[derive(Debug)]
 pub struct Snapshot {
     sha256: Fingerprint,
+    size: u64,
+    /// Empty where the content is known.
     bytes: Vec<u8>,
     content: OnceLock<Arc<Content>>,
     limits: Limits,
@@ -139,7 +141,15 @@ impl Snapshot {
     /// A reading of `bytes`, parsed within `limits` when its content is asked for.
     #[must_use]
     pub fn new(bytes: Vec<u8>, limits: Limits) -> Self {
-        Self { sha256: Fingerprint::of(&bytes), bytes, content: OnceLock::new(), limits }
+        let (sha256, size) = (Fingerprint::of(&bytes), bytes.len() as u64);
+        Self { sha256, size, bytes, content: OnceLock::new(), limits }
+    }
+
+    /// A file that is known to be what it was when it was read and parsed.
+    #[must_use]
+    pub fn known(sha256: Fingerprint, size: u64, content: Arc<Content>) -> Self {
+        let content = OnceLock::from(content);
+        Self { sha256, size, bytes: Vec::new(), content, limits: Limits::default() }
     }
 
     /// SHA-256 of the file.
@@ -151,7 +161,7 @@ impl Snapshot {
     /// Size of the file in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.bytes.len() as u64
+        self.size
     }
 
     /// What the file holds; parsed at the first call.

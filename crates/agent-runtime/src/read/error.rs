@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::Trail;
+
 use super::facts::Facts;
 use crate::escape::escaped;
 
@@ -51,6 +53,8 @@ pub enum ReadError {
         path: PathBuf,
         /// The first name that is not there.
         component: PathBuf,
+        /// The way to it, where it tells whether a later reading would find the same.
+        trail: Option<Trail>,
     },
     /// Something else than a regular file, or than a directory where one is needed.
     #[error("{} is {kind}, not {}{}", escaped(component), expected(*kind), unless_same(", on the way to ", path, component))]

@@ -9,11 +9,17 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::error::Kind;
+use super::facts::Facts;
 
 /// What a name is.
 #[derive(Debug)]
 pub(super) enum Found {
-    Link { target: PathBuf, uid: u32 },
+    /// With its facts where they are to be had.
+    Link {
+        target: PathBuf,
+        uid: u32,
+        facts: Option<Facts>,
+    },
     Directory(File),
     Regular(File),
     Other(Kind),
@@ -55,7 +61,7 @@ impl Handles for Pinned {
         let held = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
         let stat = rustix::fs::fstat(&held)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => link(&held, OsStr::new(""), &stat),
+            FileType::Symlink => link(&held, OsStr::new(""), &stat, Facts::of(&held).ok()),
             FileType::Directory => Ok(Found::Directory(held)),
             FileType::RegularFile => Ok(Found::Regular(held)),
             other => Ok(Found::Other(kind(other))),
@@ -99,7 +105,7 @@ impl Handles for Compared {
             if same { Ok(file) } else { Err(Errno::STALE) }
         };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink => link(directory, name, &stat),
+            FileType::Symlink => link(directory, name, &stat, None),
             FileType::Directory => open(READ | OFlags::DIRECTORY).map(Found::Directory),
             FileType::RegularFile => open(READ).map(Found::Regular),
             other => Ok(Found::Other(kind(other))),
@@ -118,9 +124,13 @@ fn same(file: File, found: &File) -> Result<File, Errno> {
     if same { Ok(file) } else { Err(Errno::STALE) }
 }
 
-fn link(at: &File, name: &OsStr, stat: &Stat) -> Result<Found, Errno> {
+fn link(at: &File, name: &OsStr, stat: &Stat, facts: Option<Facts>) -> Result<Found, Errno> {
     let target: CString = rustix::fs::readlinkat(at, name, Vec::new())?;
-    Ok(Found::Link { target: PathBuf::from(OsString::from_vec(target.into_bytes())), uid: stat.st_uid })
+    Ok(Found::Link {
+        target: PathBuf::from(OsString::from_vec(target.into_bytes())),
+        uid: stat.st_uid,
+        facts,
+    })
 }
 
 fn kind(file_type: FileType) -> Kind {

@@ -10,8 +10,17 @@ use rustix::io::Errno;
 
 use super::handle::Platform;
 use super::walk::Walk;
-use super::{ReadError, Rules, patiently};
+use super::{ReadError, Rules, Trail, patiently};
 use crate::publish::is_temporary;
+
+/// The files of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Their paths, in name order.
+    pub files: Vec<PathBuf>,
+    /// The way to the directory, where it tells whether the list is still right.
+    pub trail: Option<Trail>,
+}
 
 /// The files in a directory that keeps the rules, sorted by the bytes of their names. What they are and whose is judged
 /// when they are read. Left out: hidden names, where editors and copying tools keep what is not finished, directories
@@ -19,12 +28,12 @@ use crate::publish::is_temporary;
 ///
 /// # Errors
 /// As [`super::read_file`], and [`ReadError::TooMany`].
-pub fn list_directory(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
+pub fn list_directory(path: &Path, rules: &Rules) -> Result<Listing, ReadError> {
     patiently(|| list_once(path, rules))
 }
 
-fn list_once(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
-    let level = Walk::new(&Platform, path, rules)?.reach_directory()?;
+fn list_once(path: &Path, rules: &Rules) -> Result<Listing, ReadError> {
+    let (level, mut trail) = Walk::new(&Platform, path, rules)?.reach_directory()?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory =
         rustix::fs::openat(&level.directory, ".", flags, Mode::empty()).map_err(|errno| match errno {
@@ -35,6 +44,10 @@ fn list_once(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
     for entry in Dir::read_from(&directory).map_err(|errno| ReadError::io(path, errno))? {
         let entry = entry.map_err(|errno| ReadError::io(path, errno))?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if !matches!(entry.file_type(), FileType::RegularFile | FileType::Directory) {
+            // What a link leads to may change and leave this directory as it is.
+            trail = None;
+        }
         if is_candidate(&level.directory, name, entry.file_type()) {
             names.push(name.to_owned());
         }
@@ -48,7 +61,7 @@ fn list_once(path: &Path, rules: &Rules) -> Result<Vec<PathBuf>, ReadError> {
         rules.refuse.iter().any(|own| *own == named || *own == real)
     };
     names.retain(|name| !ours(name));
-    Ok(names.into_iter().map(|name| path.join(name)).collect())
+    Ok(Listing { files: names.into_iter().map(|name| path.join(name)).collect(), trail })
 }
 
 /// Whether a directory keeps the rules for one that holds a source.

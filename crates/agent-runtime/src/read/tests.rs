@@ -49,7 +49,16 @@ impl Place {
     fn read(&self, path: &Path) -> Result<FileBytes, ReadError> {
         let start = Instant::now();
         let outcome = read_file(path, &self.rules);
-        assert_eq!(read_with(&Compared, path, &self.rules), outcome, "{}", path.display());
+        // One of the two makes no trail where there are links.
+        let seen = |outcome: Result<FileBytes, ReadError>| match outcome {
+            Ok(file) => Ok(FileBytes { trail: None, ..file }),
+            Err(ReadError::Missing { path, component, .. }) => {
+                Err(ReadError::Missing { path, component, trail: None })
+            }
+            Err(other) => Err(other),
+        };
+        let compared = read_with(&Compared, path, &self.rules);
+        assert_eq!(seen(compared), seen(outcome.clone()), "{}", path.display());
         assert!(start.elapsed() < Duration::from_secs(1), "slow: {}", path.display());
         outcome
     }
@@ -524,7 +533,7 @@ fn a_directory_is_listed_in_the_order_of_the_bytes_of_names() {
     place.link("sub", "d/link-to-directory");
     place.link("nowhere", "d/dangling");
     let names = |path: &Path, rules: &Rules| -> Vec<String> {
-        let files = list_directory(path, rules).unwrap();
+        let files = list_directory(path, rules).unwrap().files;
         assert!(files.iter().all(|file| file.parent() == Some(path)));
         files.iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect()
     };

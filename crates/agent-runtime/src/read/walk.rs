@@ -12,6 +12,7 @@ use super::error::{Kind, ReadError};
 use super::facts::{self, Facts};
 use super::handle::{Found, Handles};
 use super::rules::{Judge, under};
+use super::trail::{Trace, Trail};
 
 /// A file that was reached and judged, not yet open for reading.
 pub(super) struct Walked {
@@ -21,6 +22,7 @@ pub(super) struct Walked {
     pub(super) facts: Facts,
     pub(super) real_path: PathBuf,
     pub(super) hops: Vec<PathBuf>,
+    pub(super) trail: Option<Trail>,
 }
 
 /// A directory that was reached and judged.
@@ -42,6 +44,7 @@ pub(super) struct Walk<'a> {
     ahead: Vec<OsString>,
     links: usize,
     hops: Vec<PathBuf>,
+    trace: Trace,
 }
 
 impl<'a> Walk<'a> {
@@ -56,6 +59,7 @@ impl<'a> Walk<'a> {
             ahead: Vec::new(),
             links: 0,
             hops: path.parent().map(Path::to_owned).into_iter().collect(),
+            trace: Trace::new(),
         };
         walk.begin(path)?;
         Ok(walk)
@@ -76,13 +80,15 @@ impl<'a> Walk<'a> {
             self.judge.holder(&level.path, &level.facts)?;
             self.judge.file(&real_path, &facts)?;
             self.hop(level.path);
-            return Ok(Walked { directory: level.directory, name, file, facts, real_path, hops: self.hops });
+            let trail = self.trace.ended(&real_path, &facts, &file);
+            let (directory, hops) = (level.directory, self.hops);
+            return Ok(Walked { directory, name, file, facts, real_path, hops, trail });
         }
         Err(self.not_regular(&self.here(), Kind::Directory))
     }
 
     /// Walks to a directory whose files will be read.
-    pub(super) fn reach_directory(mut self) -> Result<Level, ReadError> {
+    pub(super) fn reach_directory(mut self) -> Result<(Level, Option<Trail>), ReadError> {
         while let Some(name) = self.ahead.pop() {
             if self.step(&name)?.is_some() {
                 return Err(self.not_regular(&self.here().join(name), Kind::File));
@@ -92,7 +98,8 @@ impl<'a> Walk<'a> {
         self.judge.own_name(&level.path)?;
         self.judge.file_system(&level.directory)?;
         self.judge.holder(&level.path, &level.facts)?;
-        Ok(level)
+        let trail = self.trace.ended(&level.path, &level.facts, &level.directory);
+        Ok((level, trail))
     }
 
     /// One name on. Gives the file where the name is one.
@@ -107,8 +114,9 @@ impl<'a> Walk<'a> {
         match found.map_err(|errno| self.not_found(level, name, errno))? {
             Found::Directory(directory) => self.enter(directory, at)?,
             Found::Regular(file) => return Ok(Some(file)),
-            Found::Link { target, uid } => {
+            Found::Link { target, uid, facts } => {
                 self.judge.link(&at, uid, &level.facts)?;
+                self.trace.followed(&at, facts.as_ref());
                 self.follow(&target)?;
             }
             Found::Other(kind) => return Err(self.not_regular(&at, kind)),
@@ -139,6 +147,7 @@ impl<'a> Walk<'a> {
     fn enter(&mut self, directory: File, path: PathBuf) -> Result<(), ReadError> {
         let facts = self.facts(&directory)?;
         self.judge.directory(&path, &facts)?;
+        self.trace.passed(&path, &facts, &directory);
         self.levels.push(Level { directory, facts, path });
         Ok(())
     }
@@ -222,7 +231,11 @@ impl<'a> Walk<'a> {
     }
 
     fn missing(&self, component: &Path) -> ReadError {
-        ReadError::Missing { path: self.path.to_owned(), component: component.to_owned() }
+        ReadError::Missing {
+            path: self.path.to_owned(),
+            component: component.to_owned(),
+            trail: self.trace.so_far(),
+        }
     }
 
     fn not_regular(&self, component: &Path, kind: Kind) -> ReadError {

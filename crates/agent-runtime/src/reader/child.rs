@@ -59,9 +59,9 @@ fn serve() -> io::Result<()> {
 fn answer(ask: &Ask, rules: &Rules) -> Answer {
     let answer = match ask {
         Ask::File(path) => read_file(path, rules).map(Answer::File),
-        Ask::Directory(path) => list_directory(path, rules).map(|files| {
+        Ask::Directory(path) => list_directory(path, rules).map(|listing| {
             let name = |file: std::path::PathBuf| file.file_name().map(OsString::from);
-            Answer::Directory(files.into_iter().filter_map(name).collect())
+            Answer::Directory(listing.files.into_iter().filter_map(name).collect(), listing.trail)
         }),
     };
     answer.unwrap_or_else(Answer::Failed)

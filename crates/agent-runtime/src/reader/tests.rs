@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::bench::{Bench, MAX_HANGING, REST};
 use super::wire::Answer;
-use crate::read::{FileBytes, Kind, ReadError};
+use crate::read::{FileBytes, Kind, ReadError, Rules, list_directory};
 
 fn answers() -> Vec<Answer> {
     let path = PathBuf::from("/a/b");
@@ -21,9 +21,10 @@ fn answers() -> Vec<Answer> {
             hops: vec!["/a".into(), OsString::from_vec(b"/\xfe".to_vec()).into()],
             modified: SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5),
             racy: true,
+            trail: None,
         }),
-        Answer::Directory(vec!["one".into(), OsString::from_vec(b"\xff".to_vec())]),
-        Answer::Directory(Vec::new()),
+        Answer::Directory(vec!["one".into(), OsString::from_vec(b"\xff".to_vec())], None),
+        Answer::Directory(Vec::new(), list_directory(Path::new("/"), &Rules::default()).unwrap().trail),
         Answer::Failed(ReadError::io(&path, Errno::STALE)),
         Answer::Failed(ReadError::NotRegular {
             path: path.clone(),
@@ -72,7 +73,7 @@ fn what_is_cut_off_or_damaged_is_an_error_and_no_panic() {
 #[test]
 fn a_name_that_is_a_path_is_not_taken() {
     for name in ["../etc/shadow", "/etc/shadow", "..", "a/b"] {
-        let answer = Answer::Directory(vec![name.into()]);
+        let answer = Answer::Directory(vec![name.into()], None);
         assert!(Answer::take(&mut sent(&answer).as_slice(), 100).is_err(), "{name}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::read::{FileBytes, ReadError};
+use crate::read::{FileBytes, ReadError, Trail};
 
 /// Names of 10,000 files at their longest.
 const MAX_NAMES: u64 = 4 << 20;
@@ -36,8 +36,8 @@ impl Ask {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     File(FileBytes),
-    /// Names, not paths.
-    Directory(Vec<OsString>),
+    /// Names, not paths; and the way to it.
+    Directory(Vec<OsString>, Option<Trail>),
     Failed(ReadError),
 }
 
@@ -65,10 +65,12 @@ impl Answer {
                 put(to, &age.subsec_nanos().to_be_bytes())?;
                 put(to, &[u8::from(file.racy)])?;
                 put(to, &joined(file.hops.iter().map(|hop| hop.as_os_str().as_bytes())))?;
+                put(to, &spelt(file.trail.as_ref()))?;
             }
-            Self::Directory(names) => {
+            Self::Directory(names, trail) => {
                 put(to, b"directory")?;
                 put(to, &joined(names.iter().map(|name| name.as_bytes())))?;
+                put(to, &spelt(trail.as_ref()))?;
             }
             Self::Failed(error) => {
                 put(to, b"failed")?;
@@ -87,13 +89,15 @@ impl Answer {
                 modified: time(&needed(from, MAX_PART)?, &needed(from, MAX_PART)?)?,
                 racy: needed(from, MAX_PART)? != [0],
                 hops: apart(&needed(from, MAX_PART)?).into_iter().map(PathBuf::from).collect(),
+                trail: serde_json::from_slice(&needed(from, MAX_PART)?)?,
             })),
             b"directory" => {
                 let names = apart(&needed(from, MAX_NAMES)?);
                 let is_name = |name: &OsString| {
                     !name.as_bytes().contains(&b'/') && name != "." && name != ".." && !name.is_empty()
                 };
-                if names.iter().all(is_name) { Ok(Self::Directory(names)) } else { Err(nonsense()) }
+                let trail = serde_json::from_slice(&needed(from, MAX_PART)?)?;
+                if names.iter().all(is_name) { Ok(Self::Directory(names, trail)) } else { Err(nonsense()) }
             }
             b"failed" => Ok(Self::Failed(serde_json::from_slice(&needed(from, MAX_PART)?)?)),
             _ => Err(nonsense()),
@@ -123,6 +127,11 @@ fn part(from: &mut impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
 
 fn needed(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
     part(from, limit)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A way over names that are not UTF-8 is not told: it is walked again.
+fn spelt(trail: Option<&Trail>) -> Vec<u8> {
+    serde_json::to_vec(&trail).unwrap_or_else(|_| b"null".to_vec())
 }
 
 /// Names and paths hold no null bytes.

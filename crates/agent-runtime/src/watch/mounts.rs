@@ -3,8 +3,11 @@
 //! A single `stat` on a dead NFS or FUSE mount holds the one who calls it for ever. So the mount table is read, which
 //! touches no mount, and a path is followed only for as long as it stays on file systems of this machine.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -38,12 +41,21 @@ pub(super) enum Place {
 pub(super) struct Mounts {
     /// In the order of mounting: of two on the same place the later one is seen.
     mounts: Vec<(PathBuf, Nature)>,
+    /// Directories that were asked for already: what is to be watched has most of its way in common.
+    known: RefCell<HashMap<PathBuf, Option<Inode>>>,
 }
 
 impl Mounts {
     /// The table as it is now; an empty one where the system has none.
     pub(super) fn read() -> Self {
-        Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
+        /// More than most tables have: one read instead of one for each doubling of a small buffer.
+        const USUAL: usize = 16 << 10;
+        let mut table = Vec::with_capacity(USUAL);
+        let read = fs::File::open("/proc/self/mountinfo").and_then(|file| {
+            // Of a limited reader the size is not asked, which the kernel does not know either.
+            file.take(u64::MAX).read_to_end(&mut table)
+        });
+        Self::parse(if read.is_ok() { &table } else { &[] })
     }
 
     /// See `proc(5)`: the mount point is the fifth field, the type the first after a lone hyphen.
@@ -60,7 +72,20 @@ impl Mounts {
             };
             Some((point, nature))
         };
-        Self { mounts: table.split(|byte| *byte == b'\n').filter_map(mount).collect() }
+        Self {
+            mounts: table.split(|byte| *byte == b'\n').filter_map(mount).collect(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// The directory of this name, unless that is a link or anything else.
+    fn directory_at(&self, path: &Path) -> Option<Inode> {
+        let known = self.known.borrow().get(path).copied();
+        known.unwrap_or_else(|| {
+            let found = directory_at(path);
+            self.known.borrow_mut().insert(path.to_owned(), found);
+            found
+        })
     }
 
     fn nature(&self, path: &Path) -> Nature {
@@ -73,19 +98,19 @@ impl Mounts {
     pub(super) fn locate(&self, path: &Path) -> Option<Place> {
         let mut ahead = names(path);
         let mut here = PathBuf::from("/");
-        let mut inode = directory_at(&here)?;
+        let mut inode = self.directory_at(&here)?;
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == ".." {
                 here.pop();
-                inode = directory_at(&here)?;
+                inode = self.directory_at(&here)?;
                 continue;
             }
             let next = here.join(&name);
             if let Nature::Remote(kind) = self.nature(&next) {
                 return Some(Place::Remote(kind));
             }
-            if let Some(found) = directory_at(&next) {
+            if let Some(found) = self.directory_at(&next) {
                 (here, inode) = (next, found);
                 continue;
             }
@@ -94,7 +119,7 @@ impl Mounts {
                 Ok(target) if links <= MAX_LINKS => {
                     if target.is_absolute() {
                         here = PathBuf::from("/");
-                        inode = directory_at(&here)?;
+                        inode = self.directory_at(&here)?;
                     }
                     ahead.extend(names(&target));
                 }

@@ -8,15 +8,19 @@ use crate::source::{Condition, Content, Found, Reading, SourceId, SourceState};
 use crate::state::StoreState;
 
 /// Each source as it is after this look, in merge order; those that no policy names any more come last until their
-/// anchors may go.
+/// anchors may go. With `reuse`, a file that is the same holds what it held; else it is parsed again.
 pub(super) fn next_sources(
     last: &StoreState,
     seen: &[(SourceId, Reading)],
+    reuse: bool,
     quiet: &dyn Fn(&SourceId, &Reading) -> bool,
 ) -> Vec<SourceState> {
     let known = |id: &SourceId| last.sources.iter().find(|state| state.id == *id);
-    let mut sources: Vec<SourceState> =
-        seen.iter().map(|(id, reading)| next_source(known(id), id, reading, quiet(id, reading))).collect();
+    let next = |(id, reading): &(SourceId, Reading)| {
+        let parsed = parsed(known(id).filter(|_| reuse), reading);
+        next_source(known(id), id, reading, parsed, quiet(id, reading))
+    };
+    let mut sources: Vec<SourceState> = seen.iter().map(next).collect();
     let named: HashSet<&SourceId> = seen.iter().map(|(id, _)| id).collect();
     for state in &last.sources {
         let empty = state.content.found.is_empty();
@@ -34,7 +38,22 @@ pub(super) fn next_sources(
     sources
 }
 
-fn next_source(last: Option<&SourceState>, id: &SourceId, reading: &Reading, quiet: bool) -> SourceState {
+/// What a file holds that was read; no certificate is parsed twice.
+fn parsed(last: Option<&SourceState>, reading: &Reading) -> Option<Arc<Content>> {
+    let Reading::Read { snapshot, .. } = reading else { return None };
+    let same = last.filter(|state| {
+        state.sha256 == Some(snapshot.sha256()) && state.condition == Condition::Ok && state.kept.is_empty()
+    });
+    Some(Arc::clone(same.map_or_else(|| snapshot.content(), |state| &state.content)))
+}
+
+fn next_source(
+    last: Option<&SourceState>,
+    id: &SourceId,
+    reading: &Reading,
+    parsed: Option<Arc<Content>>,
+    quiet: bool,
+) -> SourceState {
     let empty = || Arc::new(Content::empty());
     let in_use = last.map_or_else(empty, |state| Arc::clone(&state.content));
     let (sha256, size, content, condition) = match reading {
@@ -51,7 +70,8 @@ fn next_source(last: Option<&SourceState>, id: &SourceId, reading: &Reading, qui
         }
         Reading::Missing => (None, 0, empty(), Condition::Missing),
         Reading::Read { snapshot, .. } => {
-            (Some(snapshot.sha256()), snapshot.size(), Arc::clone(snapshot.content()), Condition::Ok)
+            let content = parsed.unwrap_or_else(|| Arc::clone(snapshot.content()));
+            (Some(snapshot.sha256()), snapshot.size(), content, Condition::Ok)
         }
     };
     let mut state =

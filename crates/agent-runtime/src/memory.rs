@@ -1,0 +1,194 @@
+//! What the last looks found, so that the next one reads only what is not as it was.
+//!
+//! A file whose way, inode, size and times are the same is not read again: its SHA-256 is known. This holds on disks of
+//! this machine, for files that have been left alone for a minute, and for a number of looks, after which everything is
+//! read whatever it says of itself. Whoever asks for a regeneration has everything read as well ([`Memory::forget`]).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use trust_core::Fingerprint;
+
+use crate::read::{FileBytes, Glances, Listing, Own, ReadError, Trail};
+
+#[cfg(test)]
+mod tests;
+
+/// What is remembered between looks. Of one endpoint and its rules: another configuration begins without one.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    known: Known,
+    looks: u32,
+    /// Counts what was said to forget: a look that was under way then leaves nothing behind.
+    forgotten: u64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    files: BTreeMap<PathBuf, KnownFile>,
+    directories: BTreeMap<PathBuf, KnownDirectory>,
+    absent: BTreeMap<PathBuf, KnownAbsence>,
+    bundle: Option<(Own, Fingerprint)>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownFile {
+    trail: Trail,
+    /// SHA-256 of it.
+    pub(crate) sha256: Fingerprint,
+    /// The directories to watch for it.
+    pub(crate) hops: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+struct KnownDirectory {
+    trail: Trail,
+    files: Vec<PathBuf>,
+}
+
+/// What was not there.
+#[derive(Debug, Clone)]
+struct KnownAbsence {
+    trail: Trail,
+    /// The first name on the way that was not there.
+    component: PathBuf,
+}
+
+impl Memory {
+    /// Begins a look: it takes what is known, and gives back what it found.
+    pub(crate) fn recall(&self, now: SystemTime) -> Recollection<'_> {
+        let mut kept = self.kept();
+        kept.looks = (kept.looks + 1) % EVERY;
+        let known = std::mem::take(&mut kept.known);
+        let known = if kept.looks == 0 { Known::default() } else { known };
+        Recollection {
+            memory: self,
+            forgotten: kept.forgotten,
+            now,
+            known,
+            found: Known::default(),
+            glances: Glances::default(),
+        }
+    }
+
+    /// The next look reads everything.
+    pub(crate) fn forget(&self) {
+        let mut kept = self.kept();
+        kept.known = Known::default();
+        kept.forgotten += 1;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known during one look. Dropped, it becomes what is known to the next: what was not asked for is forgotten.
+#[derive(Debug)]
+pub(crate) struct Recollection<'a> {
+    memory: &'a Memory,
+    forgotten: u64,
+    now: SystemTime,
+    known: Known,
+    found: Known,
+    glances: Glances,
+}
+
+impl Recollection<'_> {
+    /// The file of this path, if a reading would find what the last one found.
+    pub(crate) fn file(&mut self, path: &Path) -> Option<KnownFile> {
+        let file = self.known.files.remove(path).filter(|file| file.trail.still_holds(&mut self.glances))?;
+        self.found.files.insert(path.to_owned(), file.clone());
+        Some(file)
+    }
+
+    /// Remembers a file that was read.
+    pub(crate) fn note_file(&mut self, path: &Path, file: &FileBytes, sha256: Fingerprint) {
+        if let Some(trail) = self.worth(file.trail.as_ref()) {
+            let known = KnownFile { trail, sha256, hops: file.hops.clone() };
+            self.found.files.insert(path.to_owned(), known);
+        }
+    }
+
+    /// The first name on the way to this path that is not there, if that is as it was.
+    pub(crate) fn absence(&mut self, path: &Path) -> Option<PathBuf> {
+        let known = self.known.absent.remove(path)?;
+        if !known.trail.still_holds(&mut self.glances) || !self.glances.is_absent(&known.component) {
+            return None;
+        }
+        self.found.absent.insert(path.to_owned(), known.clone());
+        Some(known.component)
+    }
+
+    /// Remembers that there was nothing.
+    pub(crate) fn note_absence(&mut self, path: &Path, error: &ReadError) {
+        if let ReadError::Missing { component, trail: Some(trail), .. } = error {
+            let known = KnownAbsence { trail: trail.clone(), component: component.clone() };
+            self.found.absent.insert(path.to_owned(), known);
+        }
+    }
+
+    /// The files of this directory, if a list made now would be the same.
+    pub(crate) fn directory(&mut self, path: &Path) -> Option<Vec<PathBuf>> {
+        let known = self.known.directories.remove(path);
+        let directory = known.filter(|directory| directory.trail.still_holds(&mut self.glances))?;
+        self.found.directories.insert(path.to_owned(), directory.clone());
+        Some(directory.files)
+    }
+
+    /// Remembers a directory that was listed.
+    pub(crate) fn note_directory(&mut self, path: &Path, listing: &Listing) {
+        if let Some(trail) = self.worth(listing.trail.as_ref()) {
+            let known = KnownDirectory { trail, files: listing.files.clone() };
+            self.found.directories.insert(path.to_owned(), known);
+        }
+    }
+
+    /// SHA-256 of our own bundle, if it is the file that was read last.
+    pub(crate) fn bundle(&mut self, path: &Path) -> Option<Fingerprint> {
+        let (own, sha256) = self.known.bundle.take()?;
+        if self.glances.of_own(path)? != own {
+            return None;
+        }
+        self.found.bundle = Some((own, sha256));
+        Some(sha256)
+    }
+
+    /// Remembers our own bundle, which was read from this open file.
+    pub(crate) fn note_bundle(&mut self, file: &File, sha256: Fingerprint) {
+        let own = Own::of(file).filter(|own| own.is_settled(self.now));
+        self.found.bundle = own.map(|own| (own, sha256));
+    }
+
+    /// Ends a look that came to nothing: all is known as before but what turned out not to be so.
+    pub(crate) fn put_back(mut self) {
+        let known = std::mem::take(&mut self.known);
+        self.found.files.extend(known.files);
+        self.found.directories.extend(known.directories);
+        self.found.absent.extend(known.absent);
+        self.found.bundle = self.found.bundle.take().or(known.bundle);
+    }
+
+    fn worth(&self, trail: Option<&Trail>) -> Option<Trail> {
+        trail.filter(|trail| trail.is_settled(self.now)).cloned()
+    }
+}
+
+impl Drop for Recollection<'_> {
+    fn drop(&mut self) {
+        let mut kept = self.memory.kept();
+        if kept.forgotten == self.forgotten {
+            kept.known = std::mem::take(&mut self.found);
+        }
+    }
+}
+
+/// After so many looks everything is read: ten minutes at the slow pace, for whatever changes a file and leaves no trace.
+const EVERY: u32 = 20;
