@@ -3,7 +3,6 @@
 //! Three rules keep its idea of the store and the disk's the same, whatever comes in between: one look or publication
 //! is under way at a time; its completion says what was published; and whatever comes meanwhile is remembered and
 //! makes one more look.
-
 //!
 //! Asking the servers before anchors leave takes as long as the servers take, so it is no phase: looks and publications
 //! go on meanwhile, and its answer makes one more look.
@@ -166,7 +165,13 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         match event {
             Event::Hint | Event::Timer => self.again = true,
-            Event::Ask(ask) => self.waiting.push(Wish { ask, deferred: false }),
+            Event::Ask(ask) => {
+                // Who asks wants to hear how the servers are now.
+                if matches!(ask.by, Trigger::Operator { .. } | Trigger::Signal) {
+                    self.guard.proofs = None;
+                }
+                self.waiting.push(Wish { ask, deferred: false });
+            }
             Event::Settings(settings) => {
                 self.settings = settings;
                 self.again = true;
@@ -310,6 +315,8 @@ impl Engine {
         let anchor = reached.anchor.fingerprint();
         let known = |memory: &ServerMemory| memory.server == reached.server && memory.anchor == anchor;
         if !self.state.servers.iter().any(known) {
+            // What it answered before is no longer so.
+            self.guard.proofs = None;
             self.again = true;
         }
         self.guard.learnt.insert(reached.server.clone(), anchor);

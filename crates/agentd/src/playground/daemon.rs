@@ -5,8 +5,8 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use agent_control::Client;
-use agent_control::wire::StatusReport;
+use agent_control::wire::{RegenReport, StatusReport};
+use agent_control::{Ask, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -65,6 +65,13 @@ impl Daemon {
 pub(super) async fn status(scratch: &Scratch) -> Result<StatusReport, Unmet> {
     let ask = async { Client::connect(&scratch.settings().control.socket).await?.status().await };
     ask.await.map_err(|error| Unmet::new("the daemon's status", error))
+}
+
+/// What `agentctl regen` does: the servers are asked which anchors they need.
+pub(super) async fn regenerate(scratch: &Scratch) -> Result<RegenReport, Unmet> {
+    let ask =
+        async { Client::connect(&scratch.settings().control.socket).await?.regenerate(Ask::default()).await };
+    ask.await.map_err(|error| Unmet::new("a regeneration", error))
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);

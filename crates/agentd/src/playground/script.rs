@@ -4,6 +4,8 @@ use std::fmt;
 
 use trust_core::Fingerprint;
 
+use super::authority::Authority;
+use super::daemon;
 use super::say::line;
 use super::scratch::write;
 use super::unmet::Unmet;
@@ -20,7 +22,11 @@ pub(super) async fn play(world: &mut World) -> Result<(), Failure> {
     world.switch_to(next)?;
     judge(6, &switched(world).await)?;
     judge(7, &drop_old(world).await)?;
-    judge(8, &mistake(world).await)?;
+    let next = world.next_authority()?;
+    judge(8, &drop_too_early(world, &next).await)?;
+    world.switch_to(next)?;
+    judge(9, &let_go(world).await)?;
+    judge(10, &mistake(world).await)?;
     line("\nEvery step held.");
     Ok(())
 }
@@ -99,6 +105,42 @@ async fn connect(world: &mut World) -> Result<String, Unmet> {
     Ok(format!("server verified by anchor {number} of the bundle, one handshake; the daemon says the same"))
 }
 
+/// The sources switch to the next CA while the server still presents the old one's certificate: the store must keep both.
+async fn drop_too_early(world: &mut World, next: &Authority) -> Result<String, Unmet> {
+    let (needed, next_anchor) = (world.current.fingerprint(), next.fingerprint());
+    world.send_out(&next.pem());
+    world.receive().await?;
+    let bootstrap = world.scratch.settings().store.bootstrap.clone();
+    write(&bootstrap, next.pem().as_bytes())
+        .map_err(|error| Unmet::new("another bootstrap anchor", error))?;
+    world.bundle_is(&[next_anchor, needed]).await?;
+    world
+        .status_where("the status says anchor-retained", |status| {
+            status.problems.iter().any(|problem| problem.code == "anchor-retained")
+        })
+        .await?;
+    let number = world.connects_via(needed).await?;
+    Ok(format!(
+        "{next} replaced {current} in every source too early: {current} is retained, for the server needs it; verified by \
+         anchor {number}",
+        next = next.name(),
+        current = world.current.name()
+    ))
+}
+
+/// The server follows: nobody needs the retained anchor any more.
+async fn let_go(world: &mut World) -> Result<String, Unmet> {
+    let new = world.current.fingerprint();
+    daemon::regenerate(&world.scratch).await?;
+    world.bundle_is(&[new]).await?;
+    let number = world.connects_via(new).await?;
+    world.daemon_reaches_via(new).await?;
+    Ok(format!(
+        "server switched to {}: the retained anchor left by itself; verified by anchor {number}",
+        world.current.name()
+    ))
+}
+
 /// Somebody empties every source: the store must not follow.
 async fn mistake(world: &mut World) -> Result<String, Unmet> {
     let settings = world.scratch.settings();
@@ -141,5 +183,5 @@ fn judge(number: u32, step: &Result<String, Unmet>) -> Result<(), Failure> {
 }
 
 fn said(mark: char, number: u32, text: impl fmt::Display) {
-    line(format_args!("{mark} {number}  {text}"));
+    line(format_args!("{mark} {number:<2} {text}"));
 }
