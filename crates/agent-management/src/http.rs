@@ -25,15 +25,7 @@ use crate::failure::{Failure, Phase};
 use crate::proxy::authority;
 use crate::redirect::shown;
 use crate::retry_after;
-
-/// What a server remembers a file by, as it said it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Validators {
-    /// `ETag`.
-    pub etag: Option<String>,
-    /// `Last-Modified`.
-    pub last_modified: Option<String>,
-}
+use crate::validators::Validators;
 
 /// What is asked of a server.
 #[derive(Debug, Clone)]
@@ -185,7 +177,8 @@ fn reply_of(response: &Response<Incoming>, now: Timestamp) -> Reply {
         validators: Validators {
             etag: text(headers, header::ETAG),
             last_modified: text(headers, header::LAST_MODIFIED),
-        },
+        }
+        .reliable(text(headers, header::DATE).as_deref()),
         retry_after: text(headers, header::RETRY_AFTER).and_then(|value| retry_after::parse(&value, now)),
         location: text(headers, header::LOCATION),
         kind,

@@ -21,5 +21,6 @@ pub mod refresh;
 pub mod retry_after;
 pub mod schedule;
 pub mod session;
+pub mod validators;
 
 pub use failure::{Attempt, Failure, Phase, ProxyProblem, RedirectProblem};

@@ -14,10 +14,11 @@ use trust_formats::{certificates, policy};
 use url::Url;
 
 use crate::failure::Failure;
-use crate::http::{Ask, Reply, Validators};
+use crate::http::{Ask, Reply};
 use crate::index::{self, Document, Entry, Index};
 use crate::redirect::shown;
 use crate::session::Session;
+use crate::validators::Validators;
 
 mod check;
 

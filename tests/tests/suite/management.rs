@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use test_support::endpoint::{Endpoint, write};
@@ -59,6 +60,10 @@ fn publish(server: &Server, endpoint: &Endpoint, version: u64, anchors: &[&Cert]
     fs::write(www.join("site-ca.pem"), bundle).expect("a scratch directory");
     fs::write(www.join(format!("{GUID}.xml")), policy).expect("a scratch directory");
     fs::write(www.join("index.json"), index.to_string()).expect("a scratch directory");
+    // As a deployment leaves it: older than the moment it is asked for.
+    let then = SystemTime::now() - Duration::from_secs(3600) + Duration::from_secs(version);
+    let file = fs::File::options().write(true).open(www.join("index.json")).expect("just written");
+    file.set_modified(then).expect("our own file");
 }
 
 fn configure(endpoint: &Endpoint, servers: &[(&str, &str)], more: &str) {
@@ -190,8 +195,7 @@ fn bad_answers_change_nothing() {
             ("index.json", "<!DOCTYPE html><html>login</html>".to_owned(), "web-page"),
             ("index.json", "{}".to_owned(), "index-unreadable"),
             ("index.json", outside, "index-unreadable"),
-            // One octet longer: nginx's ETag is the second and the size.
-            ("index.json", index.replace("\"version\":5", "\"version\": 4"), "policy-older"),
+            ("index.json", index.replace("\"version\":5", "\"version\":4"), "policy-older"),
             ("index.json", " ".repeat(2 << 20), "too-large"),
         ] {
             fs::write(www.join(name), content).expect("a scratch directory");
@@ -200,10 +204,15 @@ fn bad_answers_change_nothing() {
             assert_eq!(fs::read(&policy).expect("it stays"), good, "{code}");
         }
         // Mended by hand on the endpoint is not mended: the next refresh takes it anew.
-        fs::write(www.join("index.json"), index).expect("a scratch directory");
+        fs::write(www.join("index.json"), &index).expect("a scratch directory");
         fs::write(&policy, "<Policy/>").expect("a scratch directory");
         assert_eq!(endpoint.json(&["refresh"])["result"], "taken");
         assert_eq!(fs::read(&policy).expect("it is back"), good);
+        // Another index of the same second and size is the same to nginx, and seen all the same.
+        let other = index.replace("\"version\":5", "\"version\":3");
+        fs::write(www.join("index.json"), other).expect("a scratch directory");
+        let report = endpoint.agentctl(&["refresh", "--json"]).expect_code(1).json();
+        assert_eq!(codes(&report), ["policy-older"], "{report}");
         let document = endpoint.json(&["inventory", "--print"]);
         assert_eq!(document["store"]["anchors"][0]["fingerprint"], root.sha256());
     }
