@@ -1,11 +1,21 @@
 //! Numbers and times in words.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// `1 anchor`, `2 anchors`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A remedy as it can be pasted: a command of ours acts on the endpoint that was asked about, not on the machine's own.
+pub(crate) fn remedy(fix: &str, root: Option<&Path>) -> String {
+    match (fix.strip_prefix("agentctl "), root) {
+        (Some(command), Some(root)) => format!("agentctl --root {} {command}", root.display()),
+        _ => fix.to_owned(),
+    }
 }
 
 /// A moment for people: local time with its offset.

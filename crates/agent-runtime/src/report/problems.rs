@@ -129,11 +129,14 @@ fn store_problem(findings: &Findings<'_>) -> Option<Problem> {
             "there is no anchor yet, so no server can be verified".to_owned(),
             format!("none of the sources holds a certificate: {}", sources.join(", ")),
             vec![
+                findings.servers.first().map_or_else(
+                    || "agentctl enroll https://SERVER".to_owned(),
+                    |server| format!("agentctl enroll {}", server.url),
+                ),
                 format!(
-                    "put the management server's certificate into {}",
+                    "or put the management server's certificate into {}",
                     sources.first().map_or("", String::as_str)
                 ),
-                "agentctl regen".to_owned(),
             ],
         ));
     }

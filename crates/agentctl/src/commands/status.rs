@@ -1,6 +1,7 @@
 //! `agentctl status`: one screen, verdict first, each problem with its fix.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use agent_control::wire::{Health, ManagementReport, ServerReport, Severity, StatusReport};
 use agent_runtime::management::{self, disk::Disk};
@@ -13,13 +14,13 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
-use crate::words::{count, local_of, relative_of};
+use crate::words::{count, local_of, relative_of, remedy};
 
 /// Shows how things are; with `check` the exit code says it too.
 pub(crate) fn run(context: &Context, check: bool) -> Result<Exit, Error> {
     let report = get(context)?;
     let now = context.clock.now();
-    context.out.data(&report, |report, out| render(report, now, out))?;
+    context.out.data(&report, |report, out| render(report, now, context.root.as_deref(), out))?;
     Ok(if check && report.health != Health::Ok { Exit::Degraded } else { Exit::Done })
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn in_process(context: &Context) -> Result<StatusReport, Error> {
     Ok(status)
 }
 
-fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut dyn Write) -> io::Result<()> {
     head(report, now, out)?;
     let store = &report.store;
     writeln!(
@@ -122,7 +123,7 @@ fn render(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Res
             writeln!(out, "      why  {}", problem.why)?;
         }
         for fix in &problem.fix {
-            writeln!(out, "      fix  {fix}")?;
+            writeln!(out, "      fix  {}", remedy(fix, root))?;
         }
     }
     Ok(())
