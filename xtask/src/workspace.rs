@@ -111,7 +111,11 @@ pub(crate) fn files() -> Result<Vec<(PathBuf, String)>, String> {
             let path = entry.path();
             let name = entry.file_name();
             let kind = entry.file_type().map_err(|error| format!("{}: {error}", path.display()))?;
-            if kind.is_dir() && !matches!(name.to_str(), Some("target" | ".git" | "corpus" | "artifacts")) {
+            // In a worktree `.git` is a file that names a directory of the machine.
+            if matches!(name.to_str(), Some("target" | ".git" | "corpus" | "artifacts")) {
+                continue;
+            }
+            if kind.is_dir() {
                 open.push(path);
             } else if kind.is_file()
                 && let Ok(text) = fs::read_to_string(&path)
