@@ -20,8 +20,10 @@ Usage: cargo xtask COMMAND
                   ARGS go to `cargo test`
   tidy            what the compiler does not check: direction of dependencies, stray files, words, sizes
   deny            licences, sources and duplicates of all dependencies, by deny.toml
-  package [FORMAT]…
-                  deb, rpm and tar with checksums, into target/package; AGENTD_BIN_DIR names programs that are built
+  package [--here] [FORMAT]…
+                  deb, rpm and tar with checksums, into target/package, for every machine that there are cross tools for
+                  (AGENTD_CROSS or target/cross, else cargo-zigbuild); --here: for this one, by its own compiler;
+                  AGENTD_BIN_DIR names programs that are built
   units           the systemd unit and the launchd jobs, judged by systemd-analyze and a plist parser
   bench [PART]…   figures of whole processes beside their peers; parts: merge, latency, idle, connect";
 

@@ -14,8 +14,10 @@ use std::process::Command;
 use crate::run::{self, cargo, output, say};
 use crate::{setup, workspace};
 
+mod cross;
 mod deb;
 mod elf;
+mod links;
 mod manual;
 mod rpm;
 mod stage;
@@ -42,36 +44,60 @@ in a store of their own, apart from the system's: it watches three sources,
 merges them into one bundle whenever they change, and never ends with a store
 that is worse than before. agentctl is the operator's hand on it.";
 
-/// Packs the release programs, of this machine or of those in `AGENTD_BIN_DIR`, into these formats, or into all.
-pub(crate) fn run(formats: &[String]) -> Result<(), String> {
-    for format in formats {
+/// Packs what this machine has the tools to build, in these formats or in all.
+///
+/// `--here` asks for the programs of this machine's own compiler alone, and `AGENTD_BIN_DIR` names some that are built.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let (here, formats): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|argument| *argument == "--here");
+    for format in &formats {
         if !["deb", "rpm", "tar"].contains(&format.as_str()) {
             return Err(format!("no such format: {format}; there are deb, rpm and tar"));
         }
     }
     let root = workspace::root();
-    let programs = programs(&root)?;
-    let release = Release::read(&root, programs)?;
+    let built = programs(&root, !here.is_empty())?;
     let out = out_directory(&root);
-    let scratch = out.join("scratch");
     remove(&out)?;
+    // Man pages and completions are printed by a program that runs here.
+    let host = built.host.clone();
+    for programs in &built.directories {
+        let release = Release::read(&root, programs.clone())?;
+        pack(&root, &release, host.as_deref(), &formats, &out)?;
+        report(&release);
+    }
+    checksums(&out)?;
+    for path in entries(&out)? {
+        line(&path);
+    }
+    Ok(())
+}
+
+fn pack(
+    root: &Path,
+    release: &Release,
+    host: Option<&Path>,
+    formats: &[&String],
+    out: &Path,
+) -> Result<(), String> {
+    let scratch = out.join("scratch");
     make(&scratch)?;
-    let pages = stage::pages(&root, &release, &scratch.join("pages"))?;
-    let wanted = |format: &str| formats.is_empty() || formats.iter().any(|name| name == format);
+    let pages = stage::pages(root, host.unwrap_or(&release.programs), &scratch.join("pages"))?;
+    let wanted = |format: &str| formats.is_empty() || formats.iter().any(|name| *name == format);
     if wanted("tar") {
-        tarball::build(&root, &release, &pages, &scratch, &out)?;
+        tarball::build(root, release, &pages, &scratch, out)?;
     }
     if release.machine.is_linux() {
         if wanted("deb") && have("dpkg-deb", "the deb")? {
-            deb::build(&root, &release, &pages, &scratch, &out)?;
+            deb::build(root, release, &pages, &scratch, out)?;
+            links::deb(root, release, &scratch, out)?;
         }
         if wanted("rpm") && have("rpmbuild", "the rpm")? {
-            rpm::build(&root, &release, &pages, &scratch, &out)?;
+            rpm::build(root, release, &pages, &scratch, out)?;
+            links::rpm(root, release, &scratch, out)?;
         }
     }
-    remove(&scratch)?;
-    checksums(&out)?;
-    report(&release, &out)
+    remove(&scratch)
 }
 
 /// Where the packages go.
@@ -83,13 +109,32 @@ fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-fn programs(root: &Path) -> Result<PathBuf, String> {
-    if let Some(given) = std::env::var_os("AGENTD_BIN_DIR") {
-        return Ok(PathBuf::from(given));
+/// Directories with both programs, and one of them, or another, whose programs run here.
+struct Built {
+    directories: Vec<PathBuf>,
+    host: Option<PathBuf>,
+}
+
+fn programs(root: &Path, here: bool) -> Result<Built, String> {
+    let given = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(directory) = given("AGENTD_BIN_DIR") {
+        return Ok(Built { directories: vec![directory], host: given("AGENTD_HOST_BIN_DIR") });
     }
-    let build = ["build", "--locked", "--release", "-p", "agentd", "-p", "agentctl"];
-    run::run(cargo().args(build).current_dir(root))?;
-    Ok(target(root).join("release"))
+    let mut directories = if here { Vec::new() } else { cross::build(root, &target(root))? };
+    let mut host = None;
+    for directory in &directories {
+        if elf::Machine::of(&read(&directory.join("agentctl"))?).is_some_and(elf::Machine::is_this) {
+            host = Some(directory.clone());
+        }
+    }
+    if host.is_none() {
+        let build = ["build", "--locked", "--release", "-p", "agentd", "-p", "agentctl"];
+        run::run(cargo().args(build).current_dir(root))?;
+        let own = target(root).join("release");
+        directories.insert(0, own.clone());
+        host = Some(own);
+    }
+    Ok(Built { directories, host })
 }
 
 fn have(tool: &str, what: &str) -> Result<bool, String> {
@@ -137,23 +182,20 @@ fn checksums(out: &Path) -> Result<(), String> {
     write(&out.join("SHA256SUMS"), &sums, 0o644)
 }
 
-/// What was made, how large it is and what it needs.
-fn report(release: &Release, out: &Path) -> Result<(), String> {
-    let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let line = |what: &str, bytes: u64| say(&format!("  {:>9} KiB  {what}", bytes.div_ceil(1024)));
-    let programs = ["agentd", "agentctl"].map(|name| release.programs.join(name));
+/// How large the programs are and what they need.
+fn report(release: &Release) {
     say(&format!("agentd {} for {}:", release.version, release.machine.name()));
-    for program in &programs {
-        line(&program.display().to_string(), size(program));
-    }
-    line("both programs", programs.iter().map(|program| size(program)).sum());
-    for path in entries(out)? {
-        line(&path.display().to_string(), size(&path));
+    for program in ["agentd", "agentctl"] {
+        line(&release.programs.join(program));
     }
     if !release.glibc.is_empty() {
         say(&format!("  they need glibc {} or newer", release.glibc));
     }
-    Ok(())
+}
+
+fn line(path: &Path) {
+    let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    say(&format!("  {:>9} KiB  {}", bytes.div_ceil(1024), path.display()));
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, String> {

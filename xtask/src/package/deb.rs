@@ -43,7 +43,7 @@ fn control(release: &Release, kib: u64) -> String {
     // The first line of a description is its synopsis; the others are indented.
     let description = DESCRIPTION.replace('\n', "\n ");
     format!(
-        "Package: agentd\nVersion: {}\nArchitecture: {}\nMaintainer: The agentd authors <agentd@example.invalid>\n\
+        "Package: agentd\nVersion: {}\nArchitecture: {}\nMaintainer: {MAINTAINER}\n\
          Installed-Size: {kib}\n{depends}Section: admin\nPriority: optional\n\
          Description: keeps a management agent's own trust store\n {description}\n",
         release.version,
@@ -51,7 +51,9 @@ fn control(release: &Release, kib: u64) -> String {
     )
 }
 
-const COPYRIGHT: &str = "\
+pub(super) const MAINTAINER: &str = "The agentd authors <agentd@example.invalid>";
+
+pub(super) const COPYRIGHT: &str = "\
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: agentd
 

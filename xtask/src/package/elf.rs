@@ -33,6 +33,11 @@ impl Machine {
         matches!(self, Self::LinuxX86 | Self::LinuxArm)
     }
 
+    /// Whether its programs run on the machine that this runs on.
+    pub(super) fn is_this(self) -> bool {
+        self.name() == format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::LinuxX86 => "x86_64-linux",

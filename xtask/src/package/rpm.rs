@@ -1,10 +1,10 @@
 //! The package for Fedora, RHEL, SUSE and their kin.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::stage::{self, Pages};
-use super::{DESCRIPTION, Release, entries, make, read, write};
+use super::{DESCRIPTION, Release, entries, make, name, read, write};
 use crate::run::output;
 
 pub(super) fn build(
@@ -20,10 +20,24 @@ pub(super) fn build(
     make(&tree.join("var/lib/agentd/policies"))?;
     stage::touch(&tree, release)?;
     let template = String::from_utf8_lossy(&read(&root.join("packaging/rpm/agentd.spec"))?).into_owned();
-    let spec = top.join("agentd.spec");
-    write(&spec, fill(&template, release, &stage::listing(&tree)?).as_bytes(), 0o644)?;
+    let files: Vec<String> = stage::listing(&tree)?;
+    let spec = fill(&template, release, DESCRIPTION, &files);
+    pack(&spec, "agentd", release.machine.rpm(), release, &top, out)
+}
+
+/// Packs `top/tree` by this spec.
+pub(super) fn pack(
+    text: &str,
+    package: &str,
+    architecture: &str,
+    release: &Release,
+    top: &Path,
+    out: &Path,
+) -> Result<(), String> {
+    let spec = top.join(format!("{package}.spec"));
+    write(&spec, text.as_bytes(), 0o644)?;
     let mut build = Command::new("rpmbuild");
-    build.args(["-bb", "--quiet"]).arg("--target").arg(release.machine.rpm());
+    build.args(["-bb", "--quiet"]).arg("--target").arg(architecture);
     // The tree is complete: no stripping, no debug packages, no compressing of pages by whoever builds.
     for define in [
         format!("_topdir {}", top.display()),
@@ -40,19 +54,26 @@ pub(super) fn build(
         build.arg("--define").arg(define);
     }
     // rpmbuild empties the build root before %install, so it gets a copy of the tree there.
-    build.arg("--define").arg(format!("staged {}", tree.display())).arg(&spec);
+    build.arg("--define").arg(format!("staged {}", top.join("tree").display())).arg(&spec);
     output(build.env("SOURCE_DATE_EPOCH", &release.epoch))?;
-    let built = entries(out)?.iter().any(|path| path.extension().is_some_and(|rpm| rpm == "rpm"));
-    if built { Ok(()) } else { Err("rpmbuild wrote no package".to_owned()) }
+    let begin = format!("{package}-{}", rpm_version(release));
+    let is_it =
+        |path: &PathBuf| name(path).is_some_and(|name| name.starts_with(&begin) && name.ends_with(".rpm"));
+    let built = entries(out)?.iter().any(is_it);
+    if built { Ok(()) } else { Err(format!("rpmbuild wrote no package {package}")) }
 }
 
-fn fill(template: &str, release: &Release, files: &[String]) -> String {
+/// An rpm version has no hyphen; what comes before the release sorts before it with a tilde.
+fn rpm_version(release: &Release) -> String {
+    release.version.replace('-', "~")
+}
+
+pub(super) fn fill(template: &str, release: &Release, description: &str, files: &[String]) -> String {
     // The configuration and the directories have lines of their own.
     let files: Vec<&str> =
         files.iter().map(String::as_str).filter(|path| !path.starts_with("/etc/")).collect();
     template
-        // An rpm version has no hyphen; what comes before the release sorts before it with a tilde.
-        .replace("@VERSION@", &release.version.replace('-', "~"))
-        .replace("@DESCRIPTION@", DESCRIPTION)
+        .replace("@VERSION@", &rpm_version(release))
+        .replace("@DESCRIPTION@", description)
         .replace("@FILES@", &files.join("\n"))
 }

@@ -36,15 +36,11 @@ pub(super) struct Pages {
     pub(super) fish: Vec<u8>,
 }
 
-/// Makes the pages by the programs themselves: what is packed is what they say of themselves. Where they are of another
-/// machine, those of this one are asked.
-pub(super) fn pages(root: &Path, release: &Release, directory: &Path) -> Result<Pages, String> {
+/// Makes the pages by the programs themselves, those of `host`, which can run here: what is packed is what they say.
+pub(super) fn pages(root: &Path, host: &Path, directory: &Path) -> Result<Pages, String> {
     super::make(directory)?;
     let agentctl = || {
-        let mut command = match std::env::var_os("AGENTD_HOST_BIN_DIR") {
-            Some(host) => Command::new(PathBuf::from(host).join("agentctl")),
-            None => Command::new(release.programs.join("agentctl")),
-        };
+        let mut command = Command::new(host.join("agentctl"));
         command.env_clear();
         command
     };
