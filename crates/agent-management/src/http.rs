@@ -8,16 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::write::GzDecoder;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
+use trust_tls::connect::Wire;
 use url::Url;
 
 use crate::dial::Timeouts;
@@ -99,7 +99,7 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(crate) async fn over(stream: TlsStream<TcpStream>, url: &Url) -> Result<Self, Failure> {
+    pub(crate) async fn over(stream: TlsStream<Wire>, url: &Url) -> Result<Self, Failure> {
         let opened = handshake(Io(stream)).await;
         let (sender, connection) = opened.map_err(|error| broken(url, &error))?;
         // What goes wrong with it is told to whoever waits for an answer.
@@ -203,6 +203,10 @@ async fn body(
     let encoding = text(response.headers(), header::CONTENT_ENCODING).unwrap_or_default();
     let mut sink = Sink::new(&encoding, ask).map_err(Some)?;
     let mut body = response.into_body();
+    // What announces that it is too large is not read at all.
+    if body.size_hint().lower() > ask.limit {
+        return Err(too_large());
+    }
     let mut received = 0;
     while let Some(frame) = timeout_at(end, body.frame()).await.map_err(|_| None)? {
         let frame = frame.map_err(|error| Some(broken(&ask.url, &error)))?;
@@ -289,7 +293,7 @@ impl Write for Bounded {
 }
 
 /// The stream in the form that hyper takes. It copies what is read once more; policies are small.
-struct Io(TlsStream<TcpStream>);
+struct Io(TlsStream<Wire>);
 
 impl hyper::rt::Read for Io {
     fn poll_read(

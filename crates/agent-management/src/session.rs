@@ -157,7 +157,7 @@ async fn connect(
     Ok((Connection::over(stream, base).await?, reached))
 }
 
-type Stream = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
+type Stream = tokio_rustls::client::TlsStream<trust_tls::connect::Wire>;
 
 fn judged(
     outcome: Outcome,

@@ -26,4 +26,5 @@ pub mod sandbox;
 pub mod servers;
 pub mod standing;
 pub mod state;
+pub mod turns;
 pub mod watch;

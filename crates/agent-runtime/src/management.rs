@@ -11,4 +11,4 @@ pub mod facts;
 pub mod report;
 mod stores;
 
-pub use stores::{InProcess, Loop};
+pub use stores::{InProcess, Loop, remember};

@@ -12,6 +12,7 @@ use crate::descriptors;
 use crate::endpoint::{Endpoint, Job, Loaded};
 use crate::lock::Lock;
 use crate::prove::Inquiry;
+use crate::turns::Turns;
 
 /// What came of it.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ pub fn regenerate(
                     next.extend(engine.handle(now(), Event::Carried(carried)));
                 }
                 Action::Prove(question) => {
-                    let inquiry = Inquiry::new(question, settings, &policy, clock.now());
+                    let inquiry = Inquiry::new(question, settings, &policy, Turns::default(), clock.now());
                     next.extend(engine.handle(now(), Event::Proven(answer(inquiry))));
                 }
                 Action::Answer { outcome, .. } => {

@@ -14,24 +14,32 @@ use trust_tls::Request;
 use trust_tls::connect::Target;
 
 use crate::servers::{dial, request, server_key, target};
+use crate::turns::Turns;
 
 /// What is to be asked of whom.
 pub struct Inquiry {
     question: Question,
     servers: Vec<(String, Target, Request)>,
     settings: Settings,
+    turns: Turns,
 }
 
 impl Inquiry {
     /// The question for every configured server, verified as the policies say.
     #[must_use]
-    pub fn new(question: Question, settings: &Settings, policy: &Effective, now: Timestamp) -> Self {
+    pub fn new(
+        question: Question,
+        settings: &Settings,
+        policy: &Effective,
+        turns: Turns,
+        now: Timestamp,
+    ) -> Self {
         let servers = settings.servers.iter().map(|server| {
             let target = target(server);
             let request = request(settings, policy, Some(server), &target.host, now);
             (server_key(server), target, request)
         });
-        Self { servers: servers.collect(), question, settings: settings.clone() }
+        Self { servers: servers.collect(), question, settings: settings.clone(), turns }
     }
 
     /// The answer where nobody could be asked.
@@ -41,17 +49,22 @@ impl Inquiry {
         Proofs { question: self.question.id, servers: self.servers.into_iter().map(open).collect() }
     }
 
-    /// Makes one handshake with each server, all at once. Takes at most the limit of a connection.
+    /// Makes one handshake with each server, all at once. Takes at most the limit of a connection, and as long again where
+    /// a server is being talked to already.
     pub async fn answer(self) -> Proofs {
-        let Self { question, servers, settings } = self;
+        let Self { question, servers, settings, turns } = self;
         let settings = Arc::new(settings);
         let kept = question.candidate.len();
         // In the order of trial those that would leave come last: one of them is reached where no other verifies.
         let set = Arc::new(AnchorSet::new(question.candidate.into_iter().chain(question.leaving)));
         let mut tries = JoinSet::new();
         for (server, target, request) in servers {
-            let (set, settings) = (Arc::clone(&set), Arc::clone(&settings));
+            let (set, settings, turns) = (Arc::clone(&set), Arc::clone(&settings), turns.clone());
             tries.spawn(async move {
+                let Ok(_turn) = timeout(settings.connect.timeout, turns.take(&server)).await else {
+                    let why = format!("{} is being talked to, and that does not end", target.host);
+                    return (server, Proof::Open { why });
+                };
                 let proof = prove(set, kept, &target, request, &settings).await;
                 (server, proof)
             });

@@ -25,6 +25,7 @@ use crate::management::disk::{Disk, Record};
 use crate::prove::Inquiry;
 use crate::publish::{PublishError, RealFs, Step};
 use crate::servers::{ServerStatus, Servers};
+use crate::turns::Turns;
 use crate::watch::{WatchReport, Watcher};
 
 /// What the loop is asked from outside.
@@ -58,6 +59,8 @@ pub struct Take {
     pub set: Set,
     /// What to remember with it.
     pub record: Record,
+    /// Whose wish.
+    pub by: Trigger,
     /// Told whether they are in place.
     pub placed: oneshot::Sender<Result<(), PublishError>>,
     /// Told what came of the regeneration.
@@ -86,6 +89,8 @@ pub struct View {
     pub servers: Vec<ServerStatus>,
     /// The settings in force.
     pub settings: Settings,
+    /// When the configuration was read that they are of.
+    pub configured_at: jiff::Timestamp,
     /// The bundle's path.
     pub merged: PathBuf,
     /// The generations of the store.
@@ -128,6 +133,9 @@ pub struct Runner {
     last_outcome: Option<Arc<Outcome>>,
     outcomes: broadcast::Sender<Arc<Outcome>>,
     servers: Servers,
+    turns: Turns,
+    /// When the configuration in force was read.
+    configured_at: jiff::Timestamp,
     /// Sets to be put in place by the next look, before it looks.
     to_take: Vec<Placing>,
     /// The places of what servers send.
@@ -158,12 +166,15 @@ impl Runner {
     ) -> Self {
         let Loaded { state, warning: start_warning, unread } =
             lock.as_ref().map_or_else(|| endpoint.load(), |lock| endpoint.load_to_write(lock));
-        let mut servers = Servers::new(settings, endpoint.paths().merged.clone());
+        let turns = Turns::default();
+        let mut servers = Servers::new(settings, endpoint.paths().merged.clone(), turns.clone());
         servers.set_archive(&state.archive);
         servers.set_retained(&state.retained);
         let engine = Engine::new(Endpoint::trust_settings(settings), Arc::new(state));
         Self {
             servers,
+            turns,
+            configured_at: clock.now(),
             endpoint,
             lock,
             root,
@@ -188,6 +199,12 @@ impl Runner {
             settle: settings.watch.settle,
             hint_at: None,
         }
+    }
+
+    /// For whoever else talks to the servers.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 
     /// Runs until `shutdown`; a job that is under way is finished first.
@@ -278,7 +295,7 @@ impl Runner {
             }
             Action::Prove(question) => {
                 let now = self.clock.now();
-                let inquiry = Inquiry::new(question, &self.configured, &self.policy, now);
+                let inquiry = Inquiry::new(question, &self.configured, &self.policy, self.turns.clone(), now);
                 self.inquiry = Some(tokio::spawn(inquiry.answer()));
             }
             Action::Answer { id, outcome } => {
@@ -407,10 +424,9 @@ impl Runner {
                 self.handle(Event::Ask(Ask { id, force, dry_run, by, order }));
             }
             Command::Take(take) => {
-                let Take { set, record, placed, reply } = *take;
+                let Take { set, record, by, placed, reply } = *take;
                 self.to_take.push((set, record, placed));
                 // In one step: the look that puts it in place is the one that answers.
-                let by = Trigger::Refresh;
                 self.command(Command::Regenerate {
                     force: false,
                     dry_run: false,
@@ -432,6 +448,7 @@ impl Runner {
                 self.disk = Disk::new(&settings);
                 self.settle = settings.watch.settle;
                 self.configured = (*settings).clone();
+                self.configured_at = self.clock.now();
                 self.servers.reload(&settings, self.endpoint.paths().merged.clone());
                 self.handle(Event::Settings(Endpoint::trust_settings(&settings)));
             }
@@ -448,6 +465,7 @@ impl Runner {
             last_outcome: self.last_outcome.clone(),
             servers: self.servers.statuses(),
             settings: self.engine.settings().clone(),
+            configured_at: self.configured_at,
             merged: self.endpoint.paths().merged.clone(),
             history: self.endpoint.history().clone(),
         }

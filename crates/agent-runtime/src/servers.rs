@@ -22,6 +22,7 @@ use trust_tls::{AnchorSet, Captured, NameRule, Pin, Presented, Request, TlsVersi
 use crate::standing::chains::Chains;
 use crate::standing::foresight::{Forecast, foresee};
 use crate::standing::lock::{Lock, Origin, Reason, Seen, lock, origin};
+use crate::turns::Turns;
 
 /// How a server was last reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,12 +156,13 @@ pub struct Servers {
     statuses: Vec<ServerStatus>,
     due: Option<Instant>,
     job: Option<JoinHandle<(Vec<Tried>, Chains, bool)>>,
+    turns: Turns,
 }
 
 impl Servers {
     /// The servers of the configuration, none of them tried yet: they are once the store stands.
     #[must_use]
-    pub fn new(settings: &Settings, bundle: PathBuf) -> Self {
+    pub fn new(settings: &Settings, bundle: PathBuf, turns: Turns) -> Self {
         Self {
             statuses: settings.servers.iter().map(ServerStatus::unknown).collect(),
             settings: settings.clone(),
@@ -173,6 +175,7 @@ impl Servers {
             unsaved: false,
             due: None,
             job: None,
+            turns,
         }
     }
 
@@ -292,6 +295,7 @@ impl Servers {
             self.archive.iter().map(|archived| Arc::clone(&archived.certificate)).collect();
         let retained = self.retained.clone();
         let mut chains = self.chains.clone();
+        let turns = self.turns.clone();
         let wanted: Vec<(String, Target, Request)> = self
             .settings
             .servers
@@ -310,11 +314,13 @@ impl Servers {
             let mut changed = chains.keep(&known);
             let mut tried = Vec::new();
             for (key, target, request) in wanted {
+                let turn = turns.take(&key).await;
                 let outcome = dial(&settings, Arc::clone(&set), &target, request.clone()).await;
                 let attempt = outcome.map(|outcome| {
                     let attempt = attempt(&outcome, &set, &request, &retained, &archive);
                     in_words_of_the_way(attempt, &outcome, &settings, &target, &request)
                 });
+                drop(turn);
                 // What is no answer of the server's is nothing to remember: somebody in between has a chain as well.
                 if let Some(reached) = attempt.as_ref().ok().filter(|attempt| attempt.anchor.is_some()) {
                     changed |= chains.take_in(&key, &reached.presented, now);

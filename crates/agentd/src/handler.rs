@@ -178,6 +178,7 @@ impl Answers {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: self.identity.started.to_string(),
+            configured: Some(view.configured_at.to_string()),
             socket: self.identity.socket.display().to_string(),
             uid: rustix::process::geteuid().as_raw(),
             watching: WatchingReport {

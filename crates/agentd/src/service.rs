@@ -123,7 +123,8 @@ impl Service {
         };
         let store = management::Loop { commands: self.commands.clone(), reports };
         let clock = Arc::clone(&self.answers.clock);
-        let management = Management::new(&self.settings, store, clock, self.wishes, self.standing);
+        let turns = self.runner.turns();
+        let management = Management::new(&self.settings, store, clock, self.wishes, self.standing, turns);
         tokio::join!(
             management.run(stopping(stopped.clone())),
             self.runner.run(self.inbox, stopping(stopped.clone())),

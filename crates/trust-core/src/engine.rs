@@ -262,7 +262,8 @@ impl Engine {
         // Who asks for a regeneration says that the sources are as they should be; only a file that is visibly
         // being written is given its time.
         // Nobody says so at a start, nor where a timer goes off.
-        let says_nothing = |by| matches!(by, Trigger::Start | Trigger::Refresh | Trigger::Inventory);
+        let says_nothing =
+            |by| matches!(by, Trigger::Start | Trigger::Refresh { asked: false } | Trigger::Inventory);
         let asked = batch.wishes.iter().any(|wish| !says_nothing(wish.ask.by));
         let quiet = |id: &SourceId, reading: &Reading| match reading {
             Reading::Read { snapshot, fresh: true } if asked => !snapshot.content().incomplete,
@@ -428,7 +429,9 @@ impl Engine {
     /// Answers who asked; but whoever sits and waits hears the end of it, so after the servers were asked.
     fn answer(&mut self, wishes: Vec<Wish>, outcome: &Outcome) -> Vec<Action> {
         let open = outcome.plan.question.is_some() && outcome.failure.is_none();
-        let waits = |wish: &Wish| open && !wish.deferred && matches!(wish.ask.by, Trigger::Operator { .. });
+        let sits_and_waits =
+            |by| matches!(by, Trigger::Operator { .. } | Trigger::Refresh { .. } | Trigger::Inventory);
+        let waits = |wish: &Wish| open && !wish.deferred && sits_and_waits(wish.ask.by);
         let (later, at_once): (Vec<Wish>, Vec<Wish>) = wishes.into_iter().partition(waits);
         let was_deferred = at_once.iter().any(|wish| wish.deferred);
         let whole = if was_deferred && !outcome.dry_run {

@@ -19,8 +19,10 @@ use crate::verdict::{Request, TlsVersion};
 use crate::verifier::{Captured, ChainVerifier, client_config};
 
 mod fetch;
+mod wire;
 
 pub use fetch::{FetchedChain, fetch_chain};
+pub use wire::Wire;
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub struct Outcome {
     /// From the first packet to the verdict.
     pub elapsed: Duration,
     /// The connection, where it was accepted.
-    pub stream: Option<TlsStream<TcpStream>>,
+    pub stream: Option<TlsStream<Wire>>,
 }
 
 /// Why there was no verdict.
@@ -82,10 +84,12 @@ pub enum ConnectError {
         after: Duration,
     },
     /// What answers does not speak TLS.
-    #[error("what answers on {address} does not speak TLS")]
+    #[error("what answers on {address} {}", if *plain_http { "speaks plain HTTP, not TLS" } else { "does not speak TLS" })]
     NotTls {
         /// The address.
         address: SocketAddr,
+        /// It answered as an HTTP server does.
+        plain_http: bool,
     },
     /// No common version or suite.
     #[error(
@@ -144,7 +148,12 @@ impl ConnectError {
             Self::Tcp { .. } | Self::Timeout { .. } => {
                 "check that the server runs, the port, and the firewalls in between"
             }
-            Self::NotTls { .. } => "check the port: it may be one for plain HTTP",
+            Self::NotTls { plain_http: true, .. } => {
+                "that port is for plain HTTP, which is never used: give the server's port for HTTPS, or have it speak TLS there"
+            }
+            Self::NotTls { .. } => {
+                "check the port: it belongs to another service, or the server does not speak TLS there"
+            }
             Self::Incompatible { .. } => "enable TLS 1.2 with ECDHE and AES-GCM, or TLS 1.3, on the server",
             Self::TooOld { .. } => {
                 "enable TLS 1.3 on the server, or ask for less: minimum-tls under [security], or MinimumTLS in a policy"
@@ -300,21 +309,33 @@ async fn shake_hands(
     target: &Target,
     address: SocketAddr,
     verifier: Arc<ChainVerifier>,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<TlsStream<Wire>> {
     let invalid =
         |error: &dyn std::error::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
     let config = client_config(verifier).map_err(|error| invalid(&error))?;
     let bare = target.host.strip_suffix('.').unwrap_or(&target.host).to_owned();
     // What is no DNS name cannot be sent as one (RFC 6066 §3); the verdict is about the host as asked for all the same.
     let name = ServerName::try_from(bare).unwrap_or_else(|_| ServerName::from(address.ip()));
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    let shaken = TlsConnector::from(Arc::new(config)).connect(name, Wire::new(stream)).into_fallible().await;
+    shaken.map_err(|(source, wire)| {
+        if wire.is_plain_http() { io::Error::new(io::ErrorKind::InvalidData, PlainHttp) } else { source }
+    })
 }
+
+/// The other end speaks HTTP without TLS.
+#[derive(Debug, thiserror::Error)]
+#[error("plain HTTP")]
+struct PlainHttp;
 
 /// After the server's certificate versions and suites are settled, so that the same alert means something else.
 fn handshake_error(address: SocketAddr, source: io::Error, settled: bool) -> ConnectError {
-    let tls = source.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    let inner = source.get_ref();
+    if inner.and_then(|inner| inner.downcast_ref::<PlainHttp>()).is_some() {
+        return ConnectError::NotTls { address, plain_http: true };
+    }
+    let tls = inner.and_then(|inner| inner.downcast_ref::<TlsError>());
     match tls {
-        Some(TlsError::InvalidMessage(_)) => ConnectError::NotTls { address },
+        Some(TlsError::InvalidMessage(_)) => ConnectError::NotTls { address, plain_http: false },
         Some(TlsError::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig

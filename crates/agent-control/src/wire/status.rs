@@ -74,6 +74,8 @@ pub struct DaemonReport {
     pub pid: u32,
     /// When it started.
     pub started: String,
+    /// When it read the configuration that is in force.
+    pub configured: Option<String>,
     /// The path of its control socket.
     pub socket: String,
     /// The user it runs as.

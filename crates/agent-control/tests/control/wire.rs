@@ -85,6 +85,7 @@ fn daemon() -> DaemonReport {
         version: "1.2.3".to_owned(),
         pid: 7,
         started: "2026-01-01T00:00:00Z".to_owned(),
+        configured: None,
         socket: "/run/agentd/control.sock".to_owned(),
         uid: 0,
         watching,
@@ -241,7 +242,7 @@ fn a_status_has_the_promised_shape() {
             "schema": "agentctl/v1",
             "health": "degraded",
             "daemon": {
-                "version": "1.2.3", "pid": 7, "started": "2026-01-01T00:00:00Z",
+                "version": "1.2.3", "pid": 7, "started": "2026-01-01T00:00:00Z", "configured": null,
                 "socket": "/run/agentd/control.sock", "uid": 0,
                 "watching": {"degraded": false, "directories": 3, "poll_seconds": 30, "unwatched": []},
             },

@@ -168,7 +168,16 @@ fn what_is_no_https_server() {
     let base = Url::parse(&format!("https://localhost:{}/", plain.port())).unwrap();
     let failure = get(&Dialer::default(), &[&root], &base, LIMIT).unwrap_err();
     assert_eq!(failure.code(), "not-tls", "{failure}");
-    assert!(failure.remedy().contains("plain HTTP"), "{}", failure.remedy());
+    assert!(failure.to_string().contains("speaks plain HTTP"), "{failure}");
+    assert!(failure.remedy().contains("port for HTTPS"), "{}", failure.remedy());
+    let other = listen(|mut stream| {
+        let _gone = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+        let _until_it_goes = stream.read_to_end(&mut Vec::new());
+    });
+    let base = Url::parse(&format!("https://localhost:{}/", other.port())).unwrap();
+    let failure = get(&Dialer::default(), &[&root], &base, LIMIT).unwrap_err();
+    assert_eq!(failure.code(), "not-tls", "{failure}");
+    assert!(!failure.to_string().contains("HTTP"), "{failure}");
 
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let base = Url::parse(&format!("https://127.0.0.1:{}/", closed.port())).unwrap();
@@ -230,7 +239,7 @@ fn bodies_have_bounds() {
         (answer("200 OK", packed, &gzip(b"<Policy/>")[..12]), Err("http-broken")),
         (answer("200 OK", "Content-Encoding: br\r\n", b"x"), Err("http-broken")),
         (endless, Err("too-large")),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n".to_vec(), Err("timeout")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n".to_vec(), Err("too-large")),
         (
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf".to_vec(),
             Err("http-broken"),

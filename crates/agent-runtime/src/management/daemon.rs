@@ -18,6 +18,7 @@ use super::disk::Record;
 use super::errands::{Errands, Store};
 use super::{facts, report};
 use crate::clock::Clock;
+use crate::turns::Turns;
 
 /// What is asked of it from outside.
 #[derive(Debug)]
@@ -93,10 +94,11 @@ impl<S: Store> Management<S> {
         clock: Arc<dyn Clock>,
         wishes: mpsc::Receiver<Wish>,
         standing: Standing,
+        turns: Turns,
     ) -> Self {
         let now = clock.now();
         let mut management = Self {
-            errands: Errands::new(settings, store),
+            errands: Errands::new(settings, store, turns),
             clock,
             wishes,
             standing,

@@ -16,11 +16,12 @@ use agent_management::session::{Session, target};
 use agent_management::{Failure, redirect};
 use jiff::Timestamp;
 use trust_core::policy::Effective;
-use trust_tls::AnchorSet;
+use trust_tls::{AnchorSet, Presented};
 
 use super::disk::Disk;
 use super::facts;
-use crate::servers::{read_anchors, request};
+use crate::servers::{read_anchors, request, server_key};
+use crate::turns::Turns;
 
 /// What is needed to go to the servers.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Desk {
     pub bundle: PathBuf,
     /// What is remembered.
     pub disk: Disk,
+    /// Who may talk to which server.
+    pub turns: Turns,
 }
 
 /// What a server is wanted for.
@@ -88,6 +91,10 @@ impl Attempt {
 pub struct Done {
     /// Its name.
     pub server: String,
+    /// The key that it is remembered by.
+    pub key: String,
+    /// What it presented.
+    pub presented: Presented,
     /// Connections that it took.
     pub connections: u32,
     /// What came of it.
@@ -154,6 +161,9 @@ impl Desk {
         let dialer = dialer(&self.settings)?;
         let target = target(&server.url);
         let request = request(&self.settings, &self.policy, Some(server), &target.host, now);
+        // Declared first, so that it ends after the connection.
+        let key = server_key(server);
+        let _turn = self.turns.take(&key).await;
         let mut session = Session::open(&dialer, Arc::clone(set), &server.url, request).await?;
         let what = match errand {
             Errand::Refresh { present, allow_downgrade } => {
@@ -170,7 +180,14 @@ impl Desk {
             }
             Errand::Deliver => What::Delivered(self.deliver(&mut session, now).await?),
         };
-        Ok(Done { server: server.name.clone(), connections: session.connections(), what })
+        let (name, connections) = (server.name.clone(), session.connections());
+        Ok(Done {
+            server: name,
+            key,
+            presented: session.reached().captured.presented.clone(),
+            connections,
+            what,
+        })
     }
 
     /// Sends what waits, the oldest first; the first that is not taken ends it.

@@ -16,11 +16,13 @@ use jiff::Timestamp;
 use trust_core::engine::{Outcome, Trigger};
 use trust_core::plan::StoreState;
 use trust_core::policy;
+use trust_tls::Presented;
 
 use super::desk::{Attempt, Desk, Done, Errand, Trip, What, form};
 use super::disk::{Disk, Fault, Record};
 use super::document;
 use crate::publish::{PublishError, RealFs};
+use crate::turns::Turns;
 
 /// Who changes the store.
 pub trait Store {
@@ -29,7 +31,9 @@ pub trait Store {
     /// Looks at the sources and publishes.
     fn regenerate(&self, by: Trigger) -> impl Future<Output = Option<Arc<Outcome>>>;
     /// Puts a set of files in place while nobody looks at them, then looks at the sources and publishes.
-    fn take(&self, set: Set, record: Record) -> impl Future<Output = Option<Took>>;
+    fn take(&self, set: Set, record: Record, by: Trigger) -> impl Future<Output = Option<Took>>;
+    /// A server was reached and presented this chain.
+    fn presented(&self, key: &str, chain: &Presented, now: Timestamp);
     /// How things are, for the inventory.
     fn reports(&self) -> impl Future<Output = Option<(StatusReport, AnchorsReport)>>;
 }
@@ -62,7 +66,7 @@ pub struct Errands<S> {
 impl<S: Store> Errands<S> {
     /// With what the last life remembered.
     #[must_use]
-    pub fn new(settings: &Settings, store: S) -> Self {
+    pub fn new(settings: &Settings, store: S, turns: Turns) -> Self {
         let disk = Disk::new(settings);
         let record = disk.load();
         let desk = Desk {
@@ -70,6 +74,7 @@ impl<S: Store> Errands<S> {
             policy: policy::Effective::default(),
             bundle: settings.store.merged.clone(),
             disk,
+            turns,
         };
         // As random as the standard library's hash tables: no secret depends on it.
         let random = Random::new(RandomState::new().hash_one(0));
@@ -141,7 +146,8 @@ impl<S: Store> Errands<S> {
             report.generation = state.generation;
             return Some(report);
         };
-        let outcome = self.arrived(*refreshed, server, &mut report, now).await?;
+        let by = Trigger::Refresh { asked: everyone };
+        let outcome = self.arrived(*refreshed, server, &mut report, by, now).await?;
         report.changed = outcome.changed;
         report.generation = outcome.plan.next.generation;
         let hex = |all: &[trust_core::Fingerprint]| all.iter().map(ToString::to_string).collect();
@@ -157,6 +163,7 @@ impl<S: Store> Errands<S> {
         refreshed: Refreshed,
         server: String,
         report: &mut RefreshReport,
+        by: Trigger,
         now: Timestamp,
     ) -> Option<Arc<Outcome>> {
         let mut record = Record {
@@ -172,7 +179,7 @@ impl<S: Store> Errands<S> {
                 record.known = known;
                 self.record = record;
                 self.remember().await;
-                self.store.regenerate(Trigger::Refresh).await
+                self.store.regenerate(by).await
             }
             Refreshed::Changed(set) => {
                 record.known = set.known.clone();
@@ -181,7 +188,7 @@ impl<S: Store> Errands<S> {
                 report.removed_files = [set.remove_policies.clone(), set.remove_anchors.clone()].concat();
                 let nothing = report.written.is_empty() && report.removed_files.is_empty();
                 (if nothing { "unchanged" } else { "taken" }).clone_into(&mut report.result);
-                let took = self.store.take(set, record.clone()).await?;
+                let took = self.store.take(set, record.clone(), by).await?;
                 match took.files {
                     Ok(()) => self.record = record,
                     Err(error) => {
@@ -254,7 +261,7 @@ impl<S: Store> Errands<S> {
     /// What the policies say of verification, and a store to verify with.
     async fn stand(&mut self) -> Option<Arc<StoreState>> {
         if !self.desk.bundle.exists() {
-            self.store.regenerate(Trigger::Refresh).await?;
+            self.store.regenerate(Trigger::Refresh { asked: false }).await?;
         }
         let state = self.store.state().await?;
         self.desk.policy = policy::combine(&state.policies);
@@ -287,6 +294,7 @@ impl<S: Store> Errands<S> {
         }
         if let Some(done) = &trip.done {
             self.waits.remove(&done.server);
+            self.store.presented(&done.key, &done.presented, now);
         }
         trip
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use agent_config::Settings;
 use agent_control::wire::{AnchorsReport, StatusReport};
 use agent_management::refresh::Set;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use trust_core::engine::{Ask, Outcome, Trigger};
 use trust_core::plan::StoreState;
+use trust_tls::Presented;
 
 use super::disk::{Disk, Record};
 use super::errands::{Store, Took};
@@ -17,6 +19,7 @@ use crate::lock::Lock;
 use crate::once;
 use crate::publish::RealFs;
 use crate::run::{Command, Take};
+use crate::standing::chains::Chains;
 
 /// The daemon's loop; `R` tells how things are.
 pub struct Loop<R> {
@@ -33,10 +36,10 @@ impl<R: AsyncFn() -> Option<(StatusReport, AnchorsReport)>> Store for Loop<R> {
         answer.await.ok().map(|view| view.state)
     }
 
-    async fn take(&self, set: Set, record: Record) -> Option<Took> {
+    async fn take(&self, set: Set, record: Record, by: Trigger) -> Option<Took> {
         let (placed, files) = oneshot::channel();
         let (reply, outcome) = oneshot::channel();
-        let take = Take { set, record, placed, reply };
+        let take = Take { set, record, by, placed, reply };
         self.commands.send(Command::Take(Box::new(take))).await.ok()?;
         Some(Took { files: files.await.ok()?, outcome: outcome.await.ok()? })
     }
@@ -47,6 +50,10 @@ impl<R: AsyncFn() -> Option<(StatusReport, AnchorsReport)>> Store for Loop<R> {
             Command::Regenerate { force: false, dry_run: false, by, order: None, reply: Some(reply) };
         self.commands.send(command).await.ok()?;
         answer.await.ok()
+    }
+
+    fn presented(&self, _key: &str, _chain: &Presented, _now: Timestamp) {
+        // The loop tries all servers by itself, and remembers what it finds there.
     }
 
     async fn reports(&self) -> Option<(StatusReport, AnchorsReport)> {
@@ -73,9 +80,9 @@ impl<R: Fn() -> Option<(StatusReport, AnchorsReport)>> Store for InProcess<R> {
         Some(Arc::new(self.endpoint.load().state))
     }
 
-    async fn take(&self, set: Set, record: Record) -> Option<Took> {
+    async fn take(&self, set: Set, record: Record, by: Trigger) -> Option<Took> {
         let files = Disk::new(&self.settings).take(&RealFs, &set, &record);
-        Some(Took { files, outcome: self.regenerate(Trigger::Refresh).await? })
+        Some(Took { files, outcome: self.regenerate(by).await? })
     }
 
     async fn regenerate(&self, by: Trigger) -> Option<Arc<Outcome>> {
@@ -83,7 +90,22 @@ impl<R: Fn() -> Option<(StatusReport, AnchorsReport)>> Store for InProcess<R> {
         Some(once::regenerate(&self.endpoint, Some(&self.lock), &self.settings, &*self.clock, ask).outcome)
     }
 
+    fn presented(&self, key: &str, chain: &Presented, now: Timestamp) {
+        remember(&self.endpoint, &self.settings, |chains| chains.take_in(key, chain, now));
+    }
+
     async fn reports(&self) -> Option<(StatusReport, AnchorsReport)> {
         (self.reports)()
+    }
+}
+
+/// Writes down what servers presented, where `take_in` says that it is worth that. Who calls this holds the lock. Nothing
+/// but what is foreseen depends on it, so it may fail.
+pub fn remember(endpoint: &Endpoint, settings: &Settings, take_in: impl FnOnce(&mut Chains) -> bool) {
+    let mut chains = Chains::load(&settings.store.state).unwrap_or_default();
+    if take_in(&mut chains)
+        && let Err(error) = chains.save(&*endpoint.files(), &settings.store.state)
+    {
+        tracing::debug!(%error, "what the servers presented was not written down");
     }
 }

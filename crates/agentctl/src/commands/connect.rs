@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use agent_config::Server;
 use agent_control::wire::Warning;
+use agent_runtime::management;
 use agent_runtime::servers::{self, lock_of, read_anchors};
 use agent_runtime::standing::chains::Chains;
-use agent_runtime::standing::foresight::{Break, Cause, foresee};
+use agent_runtime::standing::foresight::{Break, Cause, Forecast, foresee};
 use agent_runtime::standing::lock::Lock;
 use jiff::Timestamp;
 use serde::Serialize;
 use trust_core::guard::Retained;
 use trust_core::plan::StoreState;
 use trust_tls::connect::{Outcome, Target};
-use trust_tls::{AnchorSet, Pin, PresentedCertificate, Request};
+use trust_tls::{AnchorSet, Pin, Presented, PresentedCertificate, Request};
 
 use super::verify::{VerdictReport, name_rule};
 use crate::cli;
@@ -42,10 +43,20 @@ struct ConnectReport {
     breaks_at: Option<String>,
     #[serde(skip)]
     breaks: Option<Break>,
+    /// The server's certificate has another issuer than the one that is remembered of it.
+    new_issuer: Option<NewIssuerReport>,
     /// The chain as presented, leaf first.
     chain: Vec<CertificateReport>,
     #[serde(flatten)]
     verdict: VerdictReport,
+}
+
+/// Another issuer.
+#[derive(Debug, Serialize)]
+struct NewIssuerReport {
+    issuer: String,
+    before: String,
+    since: String,
 }
 
 /// A certificate that the server presented.
@@ -70,6 +81,9 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
     let policy = context.endpoint().look(&StoreState::default()).observation.effective;
     let now = context.clock.now();
     let retained = retained(context);
+    // What the daemon remembers of the servers, or nothing: what this user may not read is as if it were not there.
+    let mut chains = Chains::load(&context.settings.store.state).unwrap_or_default();
+    let mut seen = Vec::new();
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
     let runtime = Context::runtime()?;
@@ -82,9 +96,13 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
             Ok(outcome) => {
                 let kept: &[Retained] = if options.bundle.is_some() { &[] } else { &retained };
                 let lock = lock_of(&outcome, &set, &request, kept);
-                let report = report(&name, &outcome, &set, &lock, &request);
+                let key = server.map_or_else(|| name.clone(), servers::server_key);
+                let forecast = forecast(&mut chains, &key, &outcome, &set, &request);
+                let report = report(&name, &outcome, &set, &lock, forecast);
                 if !outcome.captured.verdict.accepted {
                     exit = Exit::Refused;
+                } else if server.is_some() && options.bundle.is_none() && options.at.is_none() {
+                    seen.push((key, outcome.captured.presented));
                 }
                 reports.push(report);
             }
@@ -94,6 +112,7 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
             }
         }
     }
+    remember(context, &seen, now);
     let bundle = bundle.display().to_string();
     let at = options.at.unwrap_or(now);
     if options.server.is_some() {
@@ -227,8 +246,8 @@ pub(super) fn parse_target(text: &str) -> Option<Target> {
     }
 }
 
-fn report(name: &str, outcome: &Outcome, set: &AnchorSet, lock: &Lock, request: &Request) -> ConnectReport {
-    let breaks = breaks(outcome, set, request);
+fn report(name: &str, outcome: &Outcome, set: &AnchorSet, lock: &Lock, forecast: Forecast) -> ConnectReport {
+    let Forecast { breaks, new_issuer, .. } = forecast;
     ConnectReport {
         server: name.to_owned(),
         address: outcome.address.to_string(),
@@ -241,6 +260,11 @@ fn report(name: &str, outcome: &Outcome, set: &AnchorSet, lock: &Lock, request: 
         lock_reasons: lock.reasons.iter().map(|reason| reason.warning()).collect(),
         breaks_at: breaks.as_ref().map(|end| end.at.to_string()),
         breaks,
+        new_issuer: new_issuer.map(|new| NewIssuerReport {
+            issuer: new.issuer,
+            before: new.before,
+            since: new.since.to_string(),
+        }),
         chain: outcome.captured.presented.all().map(certificate).collect(),
         verdict: VerdictReport::of(&outcome.captured.verdict, set),
     }
@@ -324,6 +348,9 @@ fn render(
             writeln!(out, "  {} {}", styled(WARN, "!"), reason.message)?;
         }
     }
+    if let Some(new) = &report.new_issuer {
+        writeln!(out, "  {} issued by {}, and by {} before", styled(WARN, "!"), new.issuer, new.before)?;
+    }
     match &report.breaks {
         Some(end) => writeln!(
             out,
@@ -336,11 +363,33 @@ fn render(
     }
 }
 
-/// What will end the connection, by the chain that was presented just now.
-fn breaks(outcome: &Outcome, set: &AnchorSet, request: &Request) -> Option<Break> {
-    let mut chains = Chains::default();
-    let _first = chains.take_in("", &outcome.captured.presented, request.at);
-    chains.get("").and_then(|chain| foresee(chain, set, request).breaks)
+/// What is to be expected, by the chain that was presented just now and by what is remembered of the one before.
+fn forecast(
+    chains: &mut Chains,
+    key: &str,
+    outcome: &Outcome,
+    set: &AnchorSet,
+    request: &Request,
+) -> Forecast {
+    let _worth_keeping = chains.take_in(key, &outcome.captured.presented, request.at);
+    chains.get(key).map(|chain| foresee(chain, set, request)).unwrap_or_default()
+}
+
+/// Writes down what the servers presented, for what is foreseen later. Where the daemon has the store it sees them itself;
+/// where this user may not write, nobody does.
+fn remember(context: &Context, seen: &[(String, Presented)], now: Timestamp) {
+    let endpoint = context.endpoint();
+    if seen.is_empty() || !endpoint.paths().state.is_dir() {
+        return;
+    }
+    let Ok(_lock) = Context::lock(&endpoint) else { return };
+    management::remember(&endpoint, &context.settings, |chains| {
+        let mut worth_keeping = false;
+        for (key, chain) in seen {
+            worth_keeping |= chains.take_in(key, chain, now);
+        }
+        worth_keeping
+    });
 }
 
 fn what_ends(end: &Break) -> String {

@@ -163,11 +163,13 @@ impl Enrolment<'_> {
                 (Outcome::Done, format!("added to {} as \"{name}\"", file.display()))
             }
         };
-        let asks = self.options.index.is_some() || self.options.inventory.is_some();
-        let taken = daemon::take_over(self.context, self.url.as_str(), asks && result == Outcome::Done)?;
+        let taken = daemon::take_over(self.context, self.url.as_str())?;
         let fix = match &taken {
             daemon::Taken::NotRunning => vec!["start the service: systemctl enable --now agentd".to_owned()],
-            daemon::Taken::Unasked => vec!["have the daemon read it: systemctl reload agentd".to_owned()],
+            daemon::Taken::Known if result == Outcome::Already => Vec::new(),
+            daemon::Taken::Known | daemon::Taken::Unasked => {
+                vec!["have the daemon read it: systemctl reload agentd".to_owned()]
+            }
             daemon::Taken::Over => Vec::new(),
         };
         Ok(Done { result, detail: format!("{what}; {}", taken.words()), fix })

@@ -7,6 +7,7 @@ use agent_control::wire::{AttemptReport, RefreshReport};
 use agent_runtime::lock::Lock;
 use agent_runtime::management::errands::Errands;
 use agent_runtime::management::{InProcess, report};
+use agent_runtime::turns::Turns;
 use trust_tls::Code;
 
 use crate::context::Context;
@@ -61,7 +62,7 @@ pub(crate) fn in_process(
         clock: Arc::clone(&context.clock),
         reports: || super::inventory::reports(context),
     };
-    Errands::new(&context.settings, store)
+    Errands::new(&context.settings, store, Turns::default())
 }
 
 /// Whether there is a server to ask.

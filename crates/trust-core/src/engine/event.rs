@@ -35,7 +35,10 @@ pub enum Trigger {
     /// The configuration was read again.
     Reload,
     /// Policies were asked of a server.
-    Refresh,
+    Refresh {
+        /// Somebody asked for it, and no timer.
+        asked: bool,
+    },
     /// The inventory is about to be sent.
     Inventory,
     /// `agentctl`, run by this user.
@@ -54,7 +57,7 @@ impl Trigger {
             Self::Watch => "watch".to_owned(),
             Self::Signal => "signal".to_owned(),
             Self::Reload => "reload".to_owned(),
-            Self::Refresh => "refresh".to_owned(),
+            Self::Refresh { .. } => "refresh".to_owned(),
             Self::Inventory => "inventory".to_owned(),
             Self::Operator { uid } => format!("operator uid {uid}"),
         }

@@ -17,6 +17,8 @@ pub(super) enum Taken {
     Over,
     /// None runs.
     NotRunning,
+    /// It could not be told, and has the server already: whether it has the rest, nobody knows.
+    Known,
     /// It could not be told, or has not taken it over in time.
     Unasked,
 }
@@ -26,26 +28,31 @@ impl Taken {
         match self {
             Self::Over => "the daemon has it",
             Self::NotRunning => "no daemon runs",
+            Self::Known => "the daemon has the server, and could not be told to read its configuration again",
             Self::Unasked => "the daemon has not read it yet",
         }
     }
 }
 
-/// Has the daemon read its configuration again, unless it knows the server, and waits until it does; with `asks` until it
-/// is about to ask the servers for policies, or to tell them of this endpoint.
-pub(super) fn take_over(context: &Context, url: &str, asks: bool) -> Result<Taken, Error> {
-    let has_it = |status: &StatusReport| {
-        status.servers.iter().any(|server| server.url == url) && (!asks || status.management.is_some())
-    };
+/// Has the daemon read its configuration again and waits until it has; where it cannot be told, it may know the server
+/// already.
+pub(super) fn take_over(context: &Context, url: &str) -> Result<Taken, Error> {
     Context::runtime()?.block_on(async {
         let Some(mut client) = context.daemon().await? else { return Ok(Taken::NotRunning) };
-        let status = client.status().await.map_err(|error| client_error(&error))?;
-        if has_it(&status) {
-            return Ok(Taken::Over);
-        }
-        let told = status.daemon.is_some_and(|daemon| reload(&client, daemon.pid));
+        let before = client.status().await.map_err(|error| client_error(&error))?;
+        let knows_it = before.servers.iter().any(|server| server.url == url);
+        let read_at = |status: &StatusReport| {
+            status.daemon.as_ref().map(|daemon| (daemon.pid, daemon.configured.clone()))
+        };
+        let was = read_at(&before);
+        let told = before.daemon.as_ref().is_some_and(|daemon| reload(&client, daemon.pid));
+        let has_it = |status: &StatusReport| {
+            read_at(status) != was && status.servers.iter().any(|server| server.url == url)
+        };
         if told && wait(&mut client, has_it).await.map_err(|error| client_error(&error))? {
             Ok(Taken::Over)
+        } else if knows_it && !told {
+            Ok(Taken::Known)
         } else {
             Ok(Taken::Unasked)
         }
