@@ -38,19 +38,27 @@ pub struct Ask {
     pub unless: Validators,
     /// Most octets of an answer's body, compressed or not.
     pub limit: u64,
+    /// Only the head of the answer is wanted.
+    pub head: bool,
 }
 
 impl Ask {
     /// A file, of at most so many octets.
     #[must_use]
     pub fn get(url: Url, limit: u64) -> Self {
-        Self { url, send: None, unless: Validators::default(), limit }
+        Self { url, send: None, unless: Validators::default(), limit, head: false }
+    }
+
+    /// The head of an answer alone, to see that there is one.
+    #[must_use]
+    pub fn head(url: Url) -> Self {
+        Self { head: true, ..Self::get(url, 0) }
     }
 
     /// Something for the server, with its type; what it answers is not looked at.
     #[must_use]
     pub fn post(url: Url, kind: &'static str, body: Vec<u8>) -> Self {
-        Self { url, send: Some((kind, body.into())), unless: Validators::default(), limit: 0 }
+        Self { url, send: Some((kind, body.into())), unless: Validators::default(), limit: 0, head: false }
     }
 }
 
@@ -61,6 +69,8 @@ pub struct Reply {
     pub status: u16,
     /// What the server remembers it by.
     pub validators: Validators,
+    /// When it answered, by its own clock.
+    pub date: Option<Timestamp>,
     /// How long to stay away.
     pub retry_after: Option<Duration>,
     /// Where to look instead.
@@ -128,7 +138,7 @@ impl Connection {
             .map_err(|_| late(Phase::FirstByte, timeouts.first_byte))?
             .map_err(|error| broken(url, &error))?;
         let mut reply = reply_of(&response, now);
-        if response.status() == 200 && ask.send.is_none() {
+        if response.status() == 200 && ask.send.is_none() && !ask.head {
             let end = Instant::now() + timeouts.body;
             (reply.body, reply.received) = body(response, ask, end)
                 .await
@@ -151,7 +161,11 @@ fn request(ask: &Ask) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         None => host.to_owned(),
     };
     let mut builder = Request::builder()
-        .method(if ask.send.is_some() { Method::POST } else { Method::GET })
+        .method(match (&ask.send, ask.head) {
+            (Some(_), _) => Method::POST,
+            (None, true) => Method::HEAD,
+            (None, false) => Method::GET,
+        })
         .uri(target)
         .header(header::HOST, host)
         .header(header::USER_AGENT, concat!("agentd/", env!("CARGO_PKG_VERSION")))
@@ -179,6 +193,7 @@ fn reply_of(response: &Response<Incoming>, now: Timestamp) -> Reply {
             last_modified: text(headers, header::LAST_MODIFIED),
         }
         .reliable(text(headers, header::DATE).as_deref()),
+        date: text(headers, header::DATE).and_then(|value| retry_after::date(&value)),
         retry_after: text(headers, header::RETRY_AFTER).and_then(|value| retry_after::parse(&value, now)),
         location: text(headers, header::LOCATION),
         kind,

@@ -13,9 +13,14 @@ pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
         // More digits than a number has: longer than anything is obeyed.
         return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
+    Some(date(value)?.duration_since(now).try_into().unwrap_or(Duration::ZERO))
+}
+
+/// A date as HTTP has it (RFC 9110 §5.6.7).
+#[must_use]
+pub fn date(value: &str) -> Option<Timestamp> {
     static PARSER: DateTimeParser = DateTimeParser::new();
-    let at = PARSER.parse_timestamp(value).ok()?;
-    Some(at.duration_since(now).try_into().unwrap_or(Duration::ZERO))
+    PARSER.parse_timestamp(value.trim()).ok()
 }
 
 #[cfg(test)]

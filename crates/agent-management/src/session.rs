@@ -106,6 +106,15 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Asks for the head of the answer to its own address alone; a redirect is an answer too.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub async fn head(&mut self, now: Timestamp) -> Result<Reply, Failure> {
+        let ask = Ask::head(self.base.clone());
+        self.ask_once(&ask, now).await
+    }
+
     async fn ask_once(&mut self, ask: &Ask, now: Timestamp) -> Result<Reply, Failure> {
         let mut connection = match self.connection.take() {
             Some(mut open) => {

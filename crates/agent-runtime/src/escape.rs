@@ -17,6 +17,14 @@ pub fn escaped(path: &Path) -> String {
     text
 }
 
+/// A path for a shell: in quotes where it has to be.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    let text = escaped(path);
+    let plain = |character: char| character.is_alphanumeric() || "/._-+,:@%".contains(character);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Line and paragraph separators, joiners and marks of direction.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -26,8 +26,9 @@ mod foresight;
 mod metrics;
 mod problems;
 
+pub use foresight::problems as foreseen;
 pub use metrics::metrics;
-pub use problems::{EXPIRY_NOTICE, Findings, health, problems};
+pub use problems::{EXPIRY_NOTICE, Findings, health, problem, problems};
 
 /// What a running daemon knows besides the state.
 #[derive(Debug, Clone, Copy, Default)]

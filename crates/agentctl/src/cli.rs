@@ -190,6 +190,16 @@ Examples:
         #[arg(long)]
         print: bool,
     },
+    /// Look for everything that usually goes wrong; each finding with its fix
+    #[command(after_help = crate::commands::doctor::EXAMPLES)]
+    Doctor {
+        /// Mend what can be mended without touching trust, asking before each step
+        #[arg(long)]
+        fix: bool,
+        /// Do not ask
+        #[arg(long, requires = "fix")]
+        yes: bool,
+    },
     /// Print the metrics of `status` for Prometheus
     #[command(after_help = "Examples:
   agentctl metrics

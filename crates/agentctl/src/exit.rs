@@ -21,7 +21,7 @@ pub enum Exit {
     Refused = 6,
     /// Conflict: another process holds the lock, or the store moved on.
     Conflict = 7,
-    /// Degraded (`status --check`).
+    /// Degraded (`status --check`, `doctor`).
     Degraded = 8,
     /// Differences were found (`diff --exit-code`).
     Differences = 10,
@@ -63,5 +63,5 @@ Exit status:
   5  not found
   6  trust refused: no anchor verifies, or a fingerprint differs
   7  conflict: another process holds the store's lock
-  8  degraded (status --check)
+  8  degraded (status --check, doctor)
   10 differences (diff --exit-code)";

@@ -10,6 +10,7 @@ use clap::Parser as _;
 pub mod cli;
 mod commands;
 mod context;
+mod doctor;
 mod error;
 mod exit;
 mod out;
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Trust { anchor, dry_run } => commands::order::trust(&context, anchor, *dry_run),
         Command::Refresh { allow_downgrade } => commands::refresh::run(&context, *allow_downgrade),
         Command::Inventory { print } => commands::inventory::run(&context, *print),
+        Command::Doctor { fix, yes } => commands::doctor::run(&context, *fix, *yes),
         Command::Metrics => commands::metrics::run(&context),
         Command::Watch => commands::watch::run(&context),
         Command::Completions { .. } | Command::Man { .. } | Command::Lint { .. } | Command::Verify(_) => {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Trail;
 
 use super::facts::Facts;
-use crate::escape::escaped;
+use crate::escape::{escaped, quoted};
 
 /// What something is that is no regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -372,13 +372,6 @@ fn shortened(path: &Path) -> String {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
     }
-}
-
-/// For a shell: in quotes where it has to be.
-fn quoted(path: &Path) -> String {
-    let text = escaped(path);
-    let plain = |character: char| character.is_alphanumeric() || "/._-+,:@%".contains(character);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 const STICKY: u32 = 0o1000;

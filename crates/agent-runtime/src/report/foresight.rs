@@ -8,7 +8,8 @@ use crate::servers::ServerStatus;
 use crate::standing::foresight::{Break, Cause, NewIssuer};
 
 /// The problems that are foreseen of a server.
-pub(super) fn problems(server: &ServerStatus, now: Timestamp) -> Vec<Problem> {
+#[must_use]
+pub fn problems(server: &ServerStatus, now: Timestamp) -> Vec<Problem> {
     let forecast = &server.forecast;
     let mut problems = Vec::new();
     problems.extend(

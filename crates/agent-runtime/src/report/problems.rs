@@ -89,13 +89,9 @@ pub fn health(state: &StoreState, problems: &[Problem]) -> Health {
     }
 }
 
-pub(super) fn problem(
-    code: &str,
-    severity: Severity,
-    title: String,
-    why: String,
-    fix: Vec<String>,
-) -> Problem {
+/// A problem of its parts.
+#[must_use]
+pub fn problem(code: &str, severity: Severity, title: String, why: String, fix: Vec<String>) -> Problem {
     Problem { code: code.to_owned(), severity, title, why, fix }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, command: &Anchors) -> Result<Exit, Error> {
 ///
 /// # Errors
 /// Where the daemon does not answer, or the state may not be read.
-pub(super) fn get(context: &Context) -> Result<AnchorsReport, Error> {
+pub(crate) fn get(context: &Context) -> Result<AnchorsReport, Error> {
     context.either(async |client| client.anchors().await, in_process)
 }
 

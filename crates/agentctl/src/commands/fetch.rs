@@ -29,6 +29,7 @@ use crate::out::{WARN, styled};
 mod question;
 mod report;
 
+pub(super) use question::read_answer;
 pub(super) use report::{FetchReport, render};
 
 /// For `--help`.

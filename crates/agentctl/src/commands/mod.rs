@@ -4,6 +4,7 @@ pub(crate) mod anchors;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod fetch;
 pub(crate) mod history;

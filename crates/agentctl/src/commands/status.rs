@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, check: bool) -> Result<Exit, Error> {
 ///
 /// # Errors
 /// Where the daemon does not answer, or the state may not be read.
-pub(super) fn get(context: &Context) -> Result<StatusReport, Error> {
+pub(crate) fn get(context: &Context) -> Result<StatusReport, Error> {
     context.either(async |client| client.status().await, in_process)
 }
 

@@ -187,7 +187,8 @@ fn standing(verdict: &Verdict) -> String {
 }
 
 /// One line from the terminal; `None` at its end.
-fn read_answer(question: &str) -> Option<String> {
+/// Asks on stderr and reads a line from stdin.
+pub(in crate::commands) fn read_answer(question: &str) -> Option<String> {
     let mut stderr = io::stderr().lock();
     // A terminal that went away has nobody who answers.
     write!(stderr, "{question}").and_then(|()| stderr.flush()).ok()?;
