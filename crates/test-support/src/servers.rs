@@ -1,11 +1,11 @@
 //! Real TLS servers on loopback, on free ports, ended by their id.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use tempfile::TempDir;
@@ -15,10 +15,18 @@ use crate::poll;
 use crate::process::{Owned, command};
 use crate::tools;
 
+mod others;
+
+pub use others::Kind;
+
+/// What starts a server in its directory on a port.
+type Make = Box<dyn Fn(&Path, u16) -> std::process::Command>;
+
 /// A running server.
 pub struct Server {
     process: Owned,
     port: u16,
+    make: Make,
     scratch: TempDir,
 }
 
@@ -43,9 +51,10 @@ impl Server {
     /// Where it does not come up, with its log.
     #[must_use]
     pub fn nginx_with(leaf: &Cert, sent: &[Cert], blocks: &str) -> Self {
-        Self::start(leaf, sent, |directory, port| {
+        let given = blocks.to_owned();
+        Self::start(leaf, sent, move |directory, port| {
             let dir = directory.display().to_string();
-            let blocks = blocks.replace("{dir}", &dir).replace("{port}", &port.to_string());
+            let blocks = given.replace("{dir}", &dir).replace("{port}", &port.to_string());
             let usual = nginx_conf(directory, port);
             let (head, _) = usual.split_once("  server {").expect("the usual one has a server");
             fs::create_dir_all(directory.join("www/policies")).expect("a scratch directory");
@@ -61,11 +70,12 @@ impl Server {
     /// Where it does not come up, with its log.
     #[must_use]
     pub fn openssl(leaf: &Cert, sent: &[Cert]) -> Self {
-        Self::start(leaf, sent, |directory, port| {
+        let sends_more = !sent.is_empty();
+        Self::start(leaf, sent, move |directory, port| {
             let mut server = command(tools::path("openssl"));
             server.args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
             server.arg("-cert").arg(directory.join("leaf.pem")).arg("-key").arg(directory.join("key.pem"));
-            if !sent.is_empty() {
+            if sends_more {
                 server.arg("-cert_chain").arg(directory.join("sent.pem"));
             }
             server
@@ -78,11 +88,12 @@ impl Server {
     /// Where it does not come up, with its log.
     #[must_use]
     pub fn openssl_with(leaf: &Cert, arguments: &[&str]) -> Self {
-        Self::start(leaf, &[], |directory, port| {
+        let more: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self::start(leaf, &[], move |directory, port| {
             let mut server = command(tools::path("openssl"));
             server.args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
             server.arg("-cert").arg(directory.join("leaf.pem")).arg("-key").arg(directory.join("key.pem"));
-            server.args(arguments);
+            server.args(&more);
             server
         })
     }
@@ -99,20 +110,17 @@ impl Server {
         format!("https://localhost:{}/", self.port)
     }
 
-    fn start(leaf: &Cert, sent: &[Cert], make: impl Fn(&Path, u16) -> std::process::Command) -> Self {
+    fn start(
+        leaf: &Cert,
+        sent: &[Cert],
+        make: impl Fn(&Path, u16) -> std::process::Command + 'static,
+    ) -> Self {
         // Another process may take the port between our look and the server's bind.
         const ATTEMPTS: usize = 5;
         let scratch =
             tempfile::Builder::new().prefix("agentd-server-").tempdir().expect("a temporary directory");
         let directory = scratch.path().to_owned();
-        for (name, content) in [
-            ("leaf.pem", leaf.pem()),
-            ("sent.pem", bundle(sent)),
-            ("chain.pem", leaf.pem() + &bundle(sent)),
-            ("key.pem", leaf.key_pem()),
-        ] {
-            fs::write(directory.join(name), content).expect("a scratch directory");
-        }
+        write_certificate(&directory, leaf, sent);
         let log = directory.join("server.log");
         for _ in 0..ATTEMPTS {
             let port = free_port();
@@ -125,25 +133,31 @@ impl Server {
                 }
             });
             if up {
-                return Self { process, port, scratch };
+                return Self { process, port, make: Box::new(make), scratch };
             }
         }
         panic!("the server does not come up\n{}", fs::read_to_string(log).unwrap_or_default());
     }
 
-    /// Has an nginx present another certificate, as after a change on the server: it is started anew on its port.
+    /// Has it present another certificate, as after a change on the server: it is started anew on its port.
     ///
     /// # Panics
     /// Where it does not come up.
     pub fn present(&mut self, leaf: &Cert, sent: &[Cert]) {
+        write_certificate(self.scratch.path(), leaf, sent);
+        self.restart();
+    }
+
+    /// Starts it anew on its port.
+    ///
+    /// # Panics
+    /// Where it does not come up.
+    pub fn restart(&mut self) {
         let directory = self.scratch.path().to_owned();
-        for (name, content) in [("key.pem", leaf.key_pem()), ("chain.pem", leaf.pem() + &bundle(sent))] {
-            fs::write(directory.join(name), content).expect("a scratch directory");
-        }
         if self.process.is_running() {
             self.stop();
         }
-        self.process = Owned::start(&mut nginx(&directory), &directory.join("server.log"));
+        self.process = Owned::start(&mut (self.make)(&directory, self.port), &directory.join("server.log"));
         poll::until("the server listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok());
     }
 
@@ -158,10 +172,27 @@ impl Server {
         self.process.is_running()
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.scratch.path()
+    }
+}
+
+fn write_certificate(directory: &Path, leaf: &Cert, sent: &[Cert]) {
+    for (name, content) in [
+        ("leaf.pem", leaf.pem()),
+        ("sent.pem", bundle(sent)),
+        ("chain.pem", leaf.pem() + &bundle(sent)),
+        ("key.pem", leaf.key_pem()),
+    ] {
+        fs::write(directory.join(name), content).expect("a scratch directory");
     }
 }
 
@@ -175,10 +206,11 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound listener").port()
 }
 
-/// Stands before a server and counts the connections that are made to it.
+/// Stands before a server and counts the connections that are made to it, and the octets.
 pub struct Counter {
     port: u16,
     connections: Arc<AtomicUsize>,
+    octets: Arc<[AtomicU64; 2]>,
 }
 
 impl Counter {
@@ -191,21 +223,29 @@ impl Counter {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
         let port = listener.local_addr().expect("a bound listener").port();
         let connections = Arc::new(AtomicUsize::new(0));
-        let (counted, upstream) = (Arc::clone(&connections), server.port());
+        let octets: Arc<[AtomicU64; 2]> = Arc::default();
+        let (counted, passed, upstream) = (Arc::clone(&connections), Arc::clone(&octets), server.port());
         // Ends with the test's process: it holds nothing but a port.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 counted.fetch_add(1, Ordering::SeqCst);
-                thread::spawn(move || pass_on(client, upstream));
+                let passed = Arc::clone(&passed);
+                thread::spawn(move || pass_on(client, upstream, &passed));
             }
         });
-        Self { port, connections }
+        Self { port, connections, octets }
     }
 
     /// The address to connect to instead of the server's.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://localhost:{}/", self.port)
+    }
+
+    /// How many octets went to the server, and back from it.
+    #[must_use]
+    pub fn octets(&self) -> (u64, u64) {
+        (self.octets[0].load(Ordering::SeqCst), self.octets[1].load(Ordering::SeqCst))
     }
 
     /// How many connections have been made.
@@ -215,17 +255,25 @@ impl Counter {
     }
 }
 
-fn pass_on(client: TcpStream, upstream: u16) {
+fn pass_on(client: TcpStream, upstream: u16, passed: &Arc<[AtomicU64; 2]>) {
     // Whatever breaks here shows in the test as a broken connection.
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)) else { return };
     let (Ok(from), Ok(to)) = (client.try_clone(), server.try_clone()) else { return };
-    let there = thread::spawn(move || copy(from, to));
-    copy(server, client);
+    let counted = Arc::clone(passed);
+    let there = thread::spawn(move || copy(from, to, &counted[0]));
+    copy(server, client, &passed[1]);
     let _joined = there.join();
 }
 
-fn copy(mut from: impl Read, mut to: impl Write + ShutWrite) {
-    let _broken = io::copy(&mut from, &mut to);
+fn copy(mut from: impl Read, mut to: impl Write + ShutWrite, passed: &AtomicU64) {
+    let mut room = [0; 16 << 10];
+    while let Ok(come @ 1..) = from.read(&mut room) {
+        // Counted before it is passed on: whoever has it has it counted.
+        passed.fetch_add(come as u64, Ordering::SeqCst);
+        if to.write_all(&room[..come]).is_err() {
+            break;
+        }
+    }
     to.shut_write();
 }
 

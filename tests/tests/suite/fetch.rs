@@ -245,7 +245,7 @@ fn what_is_no_tls_server_is_named() {
     });
     let closing = listen(drop);
     for (port, words) in [
-        (http, "does not speak TLS"),
+        (http, "speaks plain HTTP, not TLS"),
         (silent, "did not answer within"),
         (closing, "failed"),
         (free_port(), "cannot connect"),

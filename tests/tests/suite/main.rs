@@ -44,6 +44,8 @@ mod playground;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod service_manager;
 #[cfg(test)]
 mod signals;

@@ -14,10 +14,10 @@ use test_support::process::{Owned, command};
 use test_support::servers::{Counter, Server, free_port};
 use test_support::tools;
 
-const GUID: &str = "5f0c2f4e-8d8b-4c8e-9d53-0a6c1f6b7a11";
+pub(crate) const GUID: &str = "5f0c2f4e-8d8b-4c8e-9d53-0a6c1f6b7a11";
 
 /// The server of `docs/MANAGEMENT.md`, word for word but for its places.
-fn documented(listen: &str) -> String {
+pub(crate) fn documented(listen: &str) -> String {
     let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/MANAGEMENT.md");
     let text = fs::read_to_string(page).expect("the page");
     let (_, rest) = text.split_once("```nginx\n").expect("an example");
@@ -38,7 +38,7 @@ fn documented(listen: &str) -> String {
 }
 
 /// A CA with a certificate of its own for the server.
-fn authority(name: &str) -> (Cert, Cert) {
+pub(crate) fn authority(name: &str) -> (Cert, Cert) {
     let root = Recipe::ca(name).self_signed();
     let leaf = Recipe::leaf("localhost").san("::1").issued_by(&root);
     (root, leaf)
@@ -77,12 +77,12 @@ fn configure(endpoint: &Endpoint, servers: &[(&str, &str)], more: &str) {
     write(&endpoint.config(), text);
 }
 
-fn codes(report: &Value) -> Vec<&str> {
+pub(crate) fn codes(report: &Value) -> Vec<&str> {
     let attempts = report["attempts"].as_array().expect("a list");
     attempts.iter().map(|attempt| attempt["code"].as_str().expect("a code")).collect()
 }
 
-fn problems(status: &Value) -> Vec<&str> {
+pub(crate) fn problems(status: &Value) -> Vec<&str> {
     let problems = status["problems"].as_array().expect("a list");
     problems.iter().map(|problem| problem["code"].as_str().expect("a code")).collect()
 }
