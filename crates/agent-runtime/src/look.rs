@@ -1,6 +1,6 @@
 //! One look at everything: policies, the sources they name, the store's own, and the bundle as it is on disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -19,7 +19,7 @@ use trust_formats::policy as policy_xml;
 use crate::memory::{Memory, Recollection};
 use crate::publish::BUNDLE_MODE;
 use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
-use crate::watch::directories_to_watch;
+use crate::watch::{Way, directories_to_watch};
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,8 @@ pub struct Look {
     pub observation: Observation,
     /// Directories to watch.
     pub watch: BTreeSet<PathBuf>,
+    /// How the sources are come to; without those that do not answer.
+    pub ways: BTreeMap<PathBuf, Way>,
 }
 
 /// Looks at everything. `known` is what was known before: what cannot be read now stays as it was. What `memory` knows
@@ -174,8 +176,8 @@ fn look_over<'a>(
     known: &StoreState,
 ) -> (Look, Recollection<'a>) {
     let named = reader.named();
-    let (watch, warnings) = (BTreeSet::new(), Vec::new());
-    let mut look = Looking { reader, named: &*named, memory, limits, known, watch, warnings };
+    let (watch, ways, warnings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+    let mut look = Looking { reader, named: &*named, memory, limits, known, watch, ways, warnings };
     look.watch_path(&paths.merged, &[]);
     let policies = look.policies(&paths.policies);
     let effective = policy::combine(&policies);
@@ -196,7 +198,7 @@ fn look_over<'a>(
         warnings: look.warnings,
         watch_degraded: false,
     };
-    (Look { observation, watch: look.watch }, look.memory)
+    (Look { observation, watch: look.watch, ways: look.ways }, look.memory)
 }
 
 struct Looking<'a, 'm> {
@@ -206,12 +208,26 @@ struct Looking<'a, 'm> {
     limits: &'a certificates::Limits,
     known: &'a StoreState,
     watch: BTreeSet<PathBuf>,
+    ways: BTreeMap<PathBuf, Way>,
     warnings: Vec<Warning>,
 }
 
 impl Looking<'_, '_> {
     fn watch_path(&mut self, path: &Path, hops: &[PathBuf]) {
         self.watch.extend(directories_to_watch(path, hops));
+    }
+
+    /// A source, and the way to it as far as that is known.
+    fn watch_source(&mut self, path: &Path, hops: &[PathBuf], file: &Path) {
+        let directories = directories_to_watch(path, hops);
+        self.watch.extend(directories.iter().cloned());
+        self.ways.insert(path.to_owned(), Way { directories, file: file.to_owned() });
+    }
+
+    /// A source that is not to be had because of something on the way.
+    fn watch_absent(&mut self, path: &Path, component: &Path) {
+        let hops: Vec<PathBuf> = component.parent().map(Path::to_owned).into_iter().collect();
+        self.watch_source(path, &hops, component);
     }
 
     /// The policies in force: `*.xml` of the directory, in name order.
@@ -357,20 +373,19 @@ impl Looking<'_, '_> {
         if let Some(file) = self.memory.file(&id.path)
             && let Some((size, content)) = self.known_content(&id, file.sha256)
         {
-            self.watch_path(&id.path, &file.hops);
+            self.watch_source(&id.path, &file.hops, &file.real_path);
             let snapshot = Snapshot::known(file.sha256, size, content);
             return (id, Reading::Read { snapshot, fresh: false });
         }
         if let Some(component) = self.memory.absence(&id.path) {
-            self.watch_path(&id.path, &[]);
-            self.watch_path(&component, &[]);
+            self.watch_absent(&id.path, &component);
             return (id, Reading::Missing);
         }
         let path = &id.path;
         let reader = if kind == SourceKind::Policy { self.named } else { self.reader };
         let reading = match reader.file(path) {
             Ok(mut file) => {
-                self.watch_path(path, &file.hops);
+                self.watch_source(path, &file.hops, &file.real_path);
                 let fresh = file.racy;
                 let snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
                 self.memory.note_file(path, &file, snapshot.sha256());
@@ -380,11 +395,8 @@ impl Looking<'_, '_> {
                 self.memory.note_absence(path, &error);
                 // To watch what does not answer would hang as well; the timer comes back to it.
                 if error.is_watchable() {
-                    self.watch_path(path, &[]);
-                }
-                // Where a link leads nowhere: what is to appear appears there.
-                if let Some(component) = error.component() {
-                    self.watch_path(component, &[]);
+                    // Where a link leads nowhere: what is to appear appears there.
+                    self.watch_absent(path, error.component().unwrap_or(path));
                 }
                 match error {
                     ReadError::Missing { .. } => Reading::Missing,

@@ -45,6 +45,8 @@ pub(crate) struct KnownFile {
     pub(crate) sha256: Fingerprint,
     /// The directories to watch for it.
     pub(crate) hops: Vec<PathBuf>,
+    /// Where it is once all links are followed.
+    pub(crate) real_path: PathBuf,
 }
 
 #[derive(Debug, Clone)]
@@ -112,7 +114,8 @@ impl Recollection<'_> {
     /// Remembers a file that was read.
     pub(crate) fn note_file(&mut self, path: &Path, file: &FileBytes, sha256: Fingerprint) {
         if let Some(trail) = self.worth(file.trail.as_ref()) {
-            let known = KnownFile { trail, sha256, hops: file.hops.clone() };
+            let known =
+                KnownFile { trail, sha256, hops: file.hops.clone(), real_path: file.real_path.clone() };
             self.found.files.insert(path.to_owned(), known);
         }
     }

@@ -306,7 +306,8 @@ fn source_report(source: &SourceState, live: Live<'_>) -> SourceReport {
         },
         encoding: content.encoding.code().to_owned(),
         notes: content.notes.iter().map(|note| note.code().to_owned()).collect(),
-        watched: live.watch.map(|watch| watch.covers(&source.id.path)),
+        watched: live.watch.map(|watch| watch.tells_of(&source.id.path)),
+        unwatched: live.watch.and_then(|watch| watch.untold(&source.id.path)),
         last_looked: live.last_look.map(|at| at.to_string()),
     }
 }

@@ -385,7 +385,8 @@ impl Runner {
     fn done(&mut self, done: Done) {
         match done {
             Done::Looked(mut look) => {
-                let (report, rearmed) = self.watcher.arm(&look.watch);
+                let (mut report, rearmed) = self.watcher.arm(&look.watch);
+                report.follow(std::mem::take(&mut look.ways));
                 look.observation.watch_degraded = report.is_degraded();
                 self.watch = report;
                 self.warnings = look.observation.effective.warnings.clone();

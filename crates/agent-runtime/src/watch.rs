@@ -18,7 +18,7 @@ mod tests;
 
 pub use backend::{Backend, Refusal};
 pub use hints::Hints;
-pub use report::WatchReport;
+pub use report::{WatchReport, Way};
 
 use backend::system;
 use hints::Interest;
@@ -131,15 +131,15 @@ struct Planned {
 /// Each inode once: through mounts several paths can mean the same directory, which is watched under the first.
 fn plan(directories: &BTreeSet<PathBuf>, report: &mut WatchReport) -> BTreeMap<PathBuf, Planned> {
     let mounts = Mounts::read();
+    report.mount_points = mounts.points().cloned().collect();
     let mut by_inode: BTreeMap<Inode, (PathBuf, Planned)> = BTreeMap::new();
     for directory in directories {
-        let (path, inode, more) = match mounts.locate(directory) {
+        let (path, inode, more, layered) = match mounts.locate(directory) {
             Some(Place::There { path, inode, layered }) => {
-                report.layered |= layered;
-                (path, inode, interest(directory, directories))
+                (path, inode, interest(directory, directories), layered)
             }
             Some(Place::Short { path, inode, next }) => {
-                (path, inode, Interest::Names(BTreeSet::from([next])))
+                (path, inode, Interest::Names(BTreeSet::from([next])), false)
             }
             Some(Place::Remote(kind)) => {
                 report.remote(directory, kind);
@@ -147,7 +147,7 @@ fn plan(directories: &BTreeSet<PathBuf>, report: &mut WatchReport) -> BTreeMap<P
             }
             None => continue,
         };
-        report.covered.insert(directory.clone());
+        report.watched(directory, layered);
         let (_, planned) = by_inode.entry(inode).or_insert_with(|| {
             let nothing = Interest::Names(BTreeSet::new());
             (path, Planned { inode, interest: nothing, serves: Vec::new() })

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod blindness;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod connect;

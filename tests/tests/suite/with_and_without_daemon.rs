@@ -190,7 +190,10 @@ fn write_all(endpoint: &Endpoint, certs: &[Cert]) {
 
 /// An answer without what only a daemon knows, and without the time of day.
 fn settled(mut answer: Value) -> Value {
-    strip(&mut answer, &["daemon", "watched", "last_looked", "last_regeneration", "published_at"]);
+    strip(
+        &mut answer,
+        &["daemon", "watched", "unwatched", "last_looked", "last_regeneration", "published_at"],
+    );
     answer
 }
 

@@ -70,6 +70,8 @@ pub struct SourceReport {
     pub notes: Vec<String>,
     /// True where a change is noticed at once; false where only the next look finds it; null where no daemon runs.
     pub watched: Option<bool>,
+    /// Why some changes are found only by the next look; null where all are noticed at once, or no daemon runs.
+    pub unwatched: Option<String>,
     /// When it was last looked at; null where that is not known.
     pub last_looked: Option<String>,
 }

@@ -24,6 +24,7 @@ fn source() -> SourceReport {
         encoding: "pem".to_owned(),
         notes: vec!["utf8-bom".to_owned()],
         watched: Some(true),
+        unwatched: Some("it is a mount".to_owned()),
         last_looked: Some("2026-01-01T00:00:00Z".to_owned()),
     }
 }
@@ -216,7 +217,8 @@ fn a_regeneration_has_the_promised_shape() {
                 "kind": "bootstrap", "path": "/cainfo.pem", "sha256": "cd".repeat(32), "anchors": 1, "size": 1200,
                 "rejected": [{"line": 7, "reason": "not-x509", "detail": "it is a key"}],
                 "state": "stale", "error": {"code": "unreadable", "message": "it is", "remedy": "mend it"},
-                "encoding": "pem", "notes": ["utf8-bom"], "watched": true, "last_looked": "2026-01-01T00:00:00Z",
+                "encoding": "pem", "notes": ["utf8-bom"], "watched": true, "unwatched": "it is a mount",
+                "last_looked": "2026-01-01T00:00:00Z",
             }],
             "added": ["ab".repeat(32)],
             "removed": [],

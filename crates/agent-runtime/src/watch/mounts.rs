@@ -88,6 +88,11 @@ impl Mounts {
         })
     }
 
+    /// Where something is mounted.
+    pub(super) fn points(&self) -> impl Iterator<Item = &PathBuf> {
+        self.mounts.iter().map(|(point, _)| point)
+    }
+
     fn nature(&self, path: &Path) -> Nature {
         let above = self.mounts.iter().filter(|(point, _)| path.starts_with(point));
         let nearest = above.max_by_key(|(point, _)| point.as_os_str().len());
@@ -221,6 +226,7 @@ garbage
         ] {
             assert_eq!(mounts.nature(Path::new(path)), nature, "{path}");
         }
+        assert!(mounts.points().any(|point| point == Path::new("/srv/a b")));
         let all = Mounts::parse(b"1 1 0:1 / / rw - virtiofs root rw\n2 1 0:2 / /srv rw - virtiofs srv rw");
         assert_eq!(all.nature(Path::new("/etc")), Nature::Layered);
         assert_eq!(all.nature(Path::new("/srv/ca")), remote("virtiofs"));

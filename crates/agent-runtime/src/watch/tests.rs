@@ -192,7 +192,8 @@ fn a_directory_that_comes_later() {
         let mut place = Place::new();
         let file = "a/b/c/cainfo.pem";
         let (report, _) = place.arm(&[file], &[]);
-        assert!(report.covers(&place.path(file)), "its coming is seen");
+        let directories = directories_to_watch(&place.path(file), &[]);
+        assert!(report.uncovered(&directories).is_none(), "its coming is seen");
         for name in ["a", "a/b", "a/b/c"] {
             fs::create_dir(place.path(name)).unwrap();
             place.hint(name).await;
@@ -320,7 +321,7 @@ fn a_limit_is_said_and_what_can_be_watched_is() {
         assert!(rearmed && report.is_degraded());
         assert_eq!(report.reasons().len(), 1);
         assert!(report.reasons()[0].contains(&refusal.to_string()));
-        assert!(!report.covers(&place.path(FILE)));
+        assert!(report.uncovered(&directories).is_some_and(|why| why.contains(&refusal.to_string())));
         let (report, rearmed) = watcher.arm(&directories);
         assert!(!rearmed && report.is_degraded(), "tried again, without a loop");
         assert_eq!(*log.lock().unwrap(), [format!("+{}", place.path("etc").display())]);
@@ -343,11 +344,11 @@ fn without_a_watcher_it_goes_on_and_tries_again() {
     let directories = directories_to_watch(&place.path(FILE), &[]);
     for _ in 0..2 {
         let (report, rearmed) = watcher.arm(&directories);
-        assert!(report.is_degraded() && !rearmed && !report.covers(&place.path(FILE)));
+        assert!(report.is_degraded() && !rearmed && report.uncovered(&directories).is_some());
         assert!(report.reasons()[0].contains("fs.inotify.max_user_instances"));
     }
     let (report, rearmed) = watcher.arm(&directories);
-    assert!(report.reasons().is_empty() && rearmed && report.covers(&place.path(FILE)));
+    assert!(report.reasons().is_empty() && rearmed && report.uncovered(&directories).is_none());
 }
 
 #[test]
@@ -390,4 +391,22 @@ fn a_dropped_watcher_ends_its_thread() {
         assert!(std::time::Instant::now() < deadline, "the threads stay");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn each_source_is_told_how_it_is_watched() {
+    let place = Place::new();
+    let (good, hung) = (place.path(FILE), place.path("etc/agent/hung.pem"));
+    let directories = directories_to_watch(&good, &[]);
+    let (mut report, _) = Watcher::new().arm(&directories);
+    let way = Way { directories, file: good.clone() };
+    report.follow(BTreeMap::from([(good.clone(), way.clone())]));
+    assert!(report.tells_of(&good));
+    // What was not come to has no way; a neighbour's does not speak for it.
+    assert!(!report.tells_of(&hung) && report.untold(&hung).is_some());
+    let refused = Watcher::with_backend(Box::new(|_| Err(Refusal::Instances)));
+    let (mut report, _) = { refused }.arm(&way.directories);
+    report.follow(BTreeMap::from([(good.clone(), way)]));
+    assert!(!report.tells_of(&good));
+    assert!(report.untold(&good).unwrap().contains("fs.inotify.max_user_instances"));
 }

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use agent_control::wire::{SourceReport, SourcesReport};
 use agent_runtime::report::{self, Live};
+use jiff::Timestamp;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
-use crate::words::count;
+use crate::words::{count, relative_of};
 
 /// Shows the sources as the daemon last saw them, or as they are now.
 pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
@@ -20,11 +21,11 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
             Ok(report::sources(&once.state, &once.outcome.plan.warnings, Live::default()))
         },
     )?;
-    context.out.data(&report, render)?;
+    context.out.data(&report, |report, out| render(report, Timestamp::now(), out))?;
     Ok(Exit::Done)
 }
 
-fn render(report: &SourcesReport, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &SourcesReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "●"),
@@ -53,6 +54,12 @@ fn render(report: &SourcesReport, out: &mut dyn Write) -> io::Result<()> {
                 )?;
                 writeln!(out, "    sha256 {sha256}")?;
             }
+        }
+        if let (Some(watched), Some(looked)) = (source.watched, &source.last_looked) {
+            let how = if watched { "watched" } else { "not watched" };
+            let why = source.unwatched.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            let looked = relative_of(looked, now);
+            writeln!(out, "    {}", styled(DIM, format!("looked at {looked}, {how}{why}")))?;
         }
         write_rejects(out, source)?;
     }

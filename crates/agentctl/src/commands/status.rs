@@ -95,7 +95,12 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
             rejected => format!(", {rejected} not taken"),
         };
         writeln!(out, "  {:<9} {}  {words}{rejected}", source.kind, source.path)?;
+        if let Some(why) = &source.unwatched {
+            let how = if source.watched == Some(true) { "watched in part" } else { "not watched" };
+            writeln!(out, "  {:<9} {}", "", styled(DIM, format!("{how}: {why}")))?;
+        }
     }
+    write_looks(report, now, out)?;
     for server in &report.servers {
         write_server(server, now, out)?;
     }
@@ -127,6 +132,23 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
         }
     }
     Ok(())
+}
+
+/// How changes come to light, and when that was last made sure of.
+fn write_looks(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let Some(daemon) = &report.daemon else { return Ok(()) };
+    let watching = &daemon.watching;
+    let how = format!(
+        "{} watched, all looked at every {}",
+        match watching.directories {
+            1 => "1 directory".to_owned(),
+            number => format!("{number} directories"),
+        },
+        count(watching.poll_seconds, "second")
+    );
+    let last = report.sources.iter().find_map(|source| source.last_looked.as_ref());
+    let last = last.map_or_else(String::new, |at| format!(", last {}", relative_of(at, now)));
+    writeln!(out, "  {:<9} {how}{last}", "watching")
 }
 
 fn write_management(management: &ManagementReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
