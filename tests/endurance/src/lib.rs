@@ -8,5 +8,6 @@ pub mod kills;
 pub mod process;
 pub mod random;
 pub mod readers;
+pub mod soak;
 pub mod sources;
 pub mod storm;

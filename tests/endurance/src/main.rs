@@ -2,16 +2,18 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use endurance::figures::Figures;
-use endurance::{kills, readers, storm};
+use endurance::{kills, readers, soak, storm};
 
 const HELP: &str = "\
 Usage: endurance COMMAND
 
   storm                    100,000 changes, and more events than the system keeps
   readers                  300,000 reads of the bundle during regenerations
-  kills [COUNT]            SIGKILL for the running daemon, 1,000 times";
+  kills [COUNT]            SIGKILL for the running daemon, 1,000 times
+  soak [MINUTES]           a week of the daemon's time under load and faults, in 10 minutes";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +24,10 @@ fn main() -> ExitCode {
         ["kills"] => vec![kills::kills(1_000)],
         ["kills", count] if count.parse::<usize>().is_ok() => {
             vec![kills::kills(count.parse().unwrap_or_default())]
+        }
+        ["soak"] => vec![soak::soak(Duration::from_secs(600))],
+        ["soak", minutes] if minutes.parse::<u64>().is_ok_and(|minutes| minutes > 0) => {
+            vec![soak::soak(Duration::from_secs(60 * minutes.parse::<u64>().unwrap_or(1)))]
         }
         _ => {
             say(&HELP);

@@ -1,6 +1,8 @@
 //! One test after the other would be the best measure of each; side by side they are each other's load.
 
-use endurance::{kills, readers, storm};
+use std::time::Duration;
+
+use endurance::{kills, readers, soak, storm};
 
 #[test]
 fn a_storm_of_changes() {
@@ -29,6 +31,13 @@ fn no_reader_sees_a_torn_bundle() {
 #[test]
 fn killed_at_any_time() {
     let figures = kills::kills(50);
+    println!("{figures}");
+    figures.assert_good();
+}
+
+#[test]
+fn nothing_grows() {
+    let figures = soak::soak(Duration::from_secs(20));
     println!("{figures}");
     figures.assert_good();
 }
