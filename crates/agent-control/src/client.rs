@@ -70,7 +70,7 @@ impl Client {
         let stream = loop {
             match connect_now(path) {
                 Ok(stream) => break stream,
-                Err(Errno::AGAIN) if Instant::now() < end => sleep(RETRY).await,
+                Err(Errno::AGAIN | Errno::INTR) if Instant::now() < end => sleep(RETRY).await,
                 Err(errno) => return Err(ClientError::of_connect(path, errno, patience)),
             }
         };

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use trust_core::bundle::Bundle;
@@ -45,11 +45,16 @@ pub struct Endpoint {
     files: Arc<dyn Fs>,
     state: StateStore,
     history: History,
+    /// Generations whose bundles are in place and that could not be written yet, with their bundles.
+    owed: Arc<Mutex<Vec<Owed>>>,
     keep: Keep,
     security: agent_config::Security,
     /// The places of what servers send.
     disk: Disk,
 }
+
+/// A generation and its bundle.
+type Owed = (Generation, Vec<u8>);
 
 /// The state as it was found.
 #[derive(Debug)]
@@ -142,6 +147,7 @@ impl Endpoint {
         Self {
             state: StateStore::new(paths.state.clone()),
             history: History::new(&paths.state),
+            owed: Arc::default(),
             keep: Keep { generations: settings.history.generations, max_age: settings.history.max_age },
             limits: limits(settings),
             reader: Arc::new(reader),
@@ -322,19 +328,31 @@ impl Endpoint {
                 return Carried::Failed(failure(&error));
             }
         }
-        let recorded = match (&job.generation, &job.bundle) {
-            (Some(generation), Some((bundle, _))) => {
-                self.history.add(&*self.files, generation, &bundle.bytes, self.keep)
-            }
-            _ => Ok(()),
-        };
-        match recorded.and_then(|()| self.state.save(&*self.files, &job.state)) {
+        match self.record(job).and_then(|()| self.state.save(&*self.files, &job.state)) {
             Ok(()) => {
                 self.state.remove_aside(SystemTime::now(), self.keep.max_age);
                 Carried::Done
             }
             Err(error) => Carried::StateFailed(failure(&error)),
         }
+    }
+
+    /// Writes the generation, after those of publications before whose turn failed: what was in place is in the history.
+    fn record(&self, job: &Job) -> Result<(), PublishError> {
+        /// Each holds a bundle in memory. So many publications while the state cannot be written are a fault of weeks.
+        const MAX_OWED: usize = 16;
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(generation), Some((bundle, _))) = (&job.generation, &job.bundle) {
+            owed.push((Generation::clone(generation), bundle.bytes.clone()));
+        }
+        if owed.len() > MAX_OWED {
+            owed.remove(0);
+        }
+        while let Some((generation, bundle)) = owed.first() {
+            self.history.add(&*self.files, generation, bundle, self.keep)?;
+            owed.remove(0);
+        }
+        Ok(())
     }
 
     /// The settings that decide what is trusted.
@@ -409,6 +427,8 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {
     let make = |path: &Path, mode| loop {
         match fs::DirBuilder::new().recursive(true).mode(mode).create(path) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Whoever looked whether it is a directory was interrupted.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => break Ok(()),
             done => break done,
         }
     };

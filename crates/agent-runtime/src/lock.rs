@@ -113,9 +113,15 @@ fn open(path: &Path) -> io::Result<File> {
             rustix::fs::open(path, OFlags::RDONLY | flags | create, rustix::fs::Mode::from_raw_mode(0o600))?;
         Ok(File::from(fd))
     };
+    let again = |create| loop {
+        match open(create) {
+            Err(Errno::INTR) => {}
+            done => break done,
+        }
+    };
     // Without O_CREAT first: a file that is there can be locked on a read-only file system.
-    match open(OFlags::empty()) {
-        Err(Errno::NOENT) => open(OFlags::CREATE).map_err(io::Error::from),
+    match again(OFlags::empty()) {
+        Err(Errno::NOENT) => again(OFlags::CREATE).map_err(io::Error::from),
         other => other.map_err(io::Error::from),
     }
 }

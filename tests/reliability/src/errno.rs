@@ -32,7 +32,8 @@ pub struct Extent {
 }
 
 /// Not the program's own doing.
-const RUNTIME: [&str; 27] = [
+const RUNTIME: [&str; 28] = [
+    "vfork",
     "getrandom",
     "clock_nanosleep",
     "getuid",
@@ -89,6 +90,11 @@ pub(crate) fn changes_the_disk(point: &Point) -> bool {
     WRITES.contains(&point.name.as_str())
 }
 
+/// Whether a call is the program's own doing.
+pub(crate) fn is_the_programs(point: &Point) -> bool {
+    !RUNTIME.contains(&point.name.as_str())
+}
+
 /// Sweeps an action: calls that write with every error, of the others a part.
 #[must_use]
 pub fn sweep(what: &str, past: Past, action: &Action, extent: Extent) -> Figures {
@@ -100,7 +106,7 @@ pub fn sweep(what: &str, past: Past, action: &Action, extent: Extent) -> Figures
         .collect();
     scenes[0].reset();
     let all = points(&scenes[0].command(), &scenes[0].log(), &scenes[0].root());
-    let own = all.iter().filter(|point| point.at_work && !RUNTIME.contains(&point.name.as_str()));
+    let own = all.iter().filter(|point| point.at_work && is_the_programs(point));
     let tries: Vec<(&Point, Fault)> = own
         .flat_map(|point| faults(errnos).map(move |fault| (point, fault)))
         .enumerate()

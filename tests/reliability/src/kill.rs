@@ -93,10 +93,10 @@ fn strike(scene: &Scene, point: &Point, known: &Known, figures: &Mutex<Figures>)
 
 /// The states seen so far.
 #[derive(Default)]
-struct Known(Mutex<HashMap<u64, usize>>);
+pub(crate) struct Known(Mutex<HashMap<u64, usize>>);
 
 impl Known {
-    fn first_sight(&self, digest: u64) -> Option<usize> {
+    pub(crate) fn first_sight(&self, digest: u64) -> Option<usize> {
         let mut known = self.0.lock().expect("no thread panicked");
         let number = known.len();
         match known.entry(digest) {

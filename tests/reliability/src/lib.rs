@@ -13,6 +13,7 @@ pub mod powercut;
 pub mod scene;
 pub mod strace;
 pub mod tree;
+pub mod warm;
 
 /// The program of this crate, which holds the broken controls.
 ///

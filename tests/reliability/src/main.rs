@@ -9,6 +9,7 @@ use reliability::figures::Figures;
 use reliability::kill::{self, Extent};
 use reliability::powercut::{self, Cut, Kind};
 use reliability::scene::{Action, Control, Past};
+use reliability::warm;
 
 const HELP: &str = "\
 Usage: reliability COMMAND
@@ -16,6 +17,7 @@ Usage: reliability COMMAND
   kill                     SIGKILL at every system call of a regeneration, a first start, a rollback, a distrust and
                            their recoveries
   errno                    every system call of the first three fails: ten errors, once and from then on
+  warm                     both for a regeneration of a daemon that runs: killed; four errors, once and from then on
   power-cut [short]        the power goes at every system call, on ext4 and XFS; as root
   write SORT FROM TO       a broken writer: in-place or no-sync";
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["power-cut"] => power_cuts(1),
         ["power-cut", "short"] => power_cuts(16),
         ["errno"] => errnos(),
+        ["warm"] => warm(),
         ["write", sort, from, to] => {
             control::write(sort, Path::new(from), Path::new(to)).map_err(|error| error.to_string())
         }
@@ -65,6 +68,13 @@ fn errnos() -> Result<(), String> {
         errno::sweep("a regeneration", Past::Changed, &regen, extent),
         errno::sweep("a first start", Past::Nothing, &regen, extent),
         errno::sweep("a rollback", Past::Settled, &Action::agentctl(&["rollback", "1"]), extent),
+    ])
+}
+
+fn warm() -> Result<(), String> {
+    tell(&[
+        warm::kills(warm::Extent { step: 1, workers: 3 }),
+        warm::faults(warm::Extent { step: 1, workers: 6 }),
     ])
 }
 

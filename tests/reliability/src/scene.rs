@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use test_support::endpoint::{program, write};
+use test_support::endpoint::{program, replace, write};
 use test_support::pem;
 use test_support::pki::{self, Cert};
 use test_support::process::{self, Run};
@@ -37,6 +37,8 @@ pub enum Past {
     Changed,
     /// Two generations, and nothing changed since.
     Settled,
+    /// A generation, a source that cannot be read any more, and a change that is still to come.
+    Warm,
 }
 
 /// A store of its own in a directory: `root` is worked on, `before` is what it begins with.
@@ -118,6 +120,9 @@ impl Scene {
         if !matches!(control, Action::Control(_)) {
             scene.action = control.clone();
         }
+        if past == Past::Warm {
+            scene.change();
+        }
         scene.marks = marks(&scene.recover());
         scene.new = fs::read(scene.merged()).expect("a clean run publishes");
         scene.shape = tree::shape(&scene.root());
@@ -146,10 +151,14 @@ impl Scene {
         }
         let regen = || process::run(&mut self.agentctl(&["regen"])).expect_code(0);
         let _first = regen();
-        write(&self.bootstrap(), format!("{}{}", old[0].pem(), new[0].pem()));
-        write(&self.named(), format!("{}{}", old[3].pem(), new[1].pem()));
         // Refused from now on: anybody may write it.
         fs::set_permissions(&site, fs::Permissions::from_mode(0o666)).expect("a file of ours");
+        if past == Past::Warm {
+            write(&self.directory.join("changed.pem"), format!("{}{}", pki::bundle(&old[..2]), new[0].pem()));
+            return;
+        }
+        write(&self.bootstrap(), format!("{}{}", old[0].pem(), new[0].pem()));
+        write(&self.named(), format!("{}{}", old[3].pem(), new[1].pem()));
         if past == Past::Settled {
             let _second = regen();
         }
@@ -185,6 +194,38 @@ impl Scene {
         self.root().join("opt/company/ca.pem")
     }
 
+    /// The change that comes while a daemon runs: a source gains an anchor.
+    ///
+    /// # Panics
+    /// Where the scratch directory cannot be written.
+    pub fn change(&self) {
+        let changed = fs::read(self.directory.join("changed.pem")).expect("a scene with a change to come");
+        replace(&self.bootstrap(), changed);
+    }
+
+    /// Gives what the store begins with a configuration.
+    ///
+    /// # Panics
+    /// Where the scratch directory cannot be written.
+    pub fn configure(&mut self, toml: &str) {
+        self.reset();
+        write(&self.root().join("etc/agentd/agentd.toml"), toml);
+        tree::restore(&self.root(), &self.before());
+    }
+
+    /// What a clean run leaves, where another one than that of the action is swept.
+    pub fn expect_shape(&mut self, shape: BTreeMap<String, usize>) {
+        self.shape = shape;
+    }
+
+    /// Whether the state speaks of the bundle that is in place.
+    #[must_use]
+    pub fn is_state_of_the_bundle(&self) -> bool {
+        let state =
+            fs::read_to_string(self.root().join("var/lib/agentd/state/state.json")).unwrap_or_default();
+        fs::read(self.merged()).is_ok_and(|bundle| state.contains(&pem::sha256_hex(&bundle)))
+    }
+
     /// Puts the store back to what it began with.
     pub fn reset(&self) {
         self.reset_to(&self.before());
@@ -212,8 +253,14 @@ impl Scene {
     /// `agentctl` on this store.
     #[must_use]
     pub fn agentctl(&self, arguments: &[&str]) -> Command {
-        let mut command = process::command(program("agentctl"));
-        command.arg("--root").arg(self.root()).args(arguments);
+        agentctl(&self.root(), arguments)
+    }
+
+    /// `agentd` on this store.
+    #[must_use]
+    pub fn agentd(&self) -> Command {
+        let mut command = process::command(program("agentd"));
+        command.arg("--root").arg(self.root());
         command
     }
 
@@ -362,6 +409,14 @@ fn run_again(command: &mut Command) -> Result<(), String> {
     } else {
         Err(format!("the next run ends with {}: {}", next.code(), next.err()))
     }
+}
+
+/// `agentctl` on the store under this directory.
+#[must_use]
+pub fn agentctl(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = process::command(program("agentctl"));
+    command.arg("--root").arg(root).args(arguments);
+    command
 }
 
 fn marks(run: &Run) -> usize {

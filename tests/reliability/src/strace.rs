@@ -64,16 +64,42 @@ pub fn points(command: &Command, log: &Path, work: &Path) -> Vec<Point> {
     parse(&fs::read_to_string(log).expect("a trace"), &work.to_string_lossy())
 }
 
+/// The points of a trace that was attached to one thread, or to several: then the most that any of them came to. Where a
+/// thread waits for another, as it did when it was attached to, is not among them.
+#[must_use]
+pub fn points_of(trace: &str) -> Vec<Point> {
+    let mut counts: HashMap<(String, String), usize> = HashMap::new();
+    let mut points: Vec<Point> = Vec::new();
+    for (id, name, rest) in trace.lines().filter_map(call) {
+        if matches!(name, "restart_syscall" | "futex") || rest.contains("resuming interrupted") {
+            continue;
+        }
+        let nth = counts.entry((id.to_owned(), name.to_owned())).or_default();
+        *nth += 1;
+        let point = Point { name: name.to_owned(), nth: *nth, index: points.len(), at_work: true };
+        if !points.iter().any(|known| (&known.name, known.nth) == (&point.name, point.nth)) {
+            points.push(point);
+        }
+    }
+    points
+}
+
+/// The thread of a line, the call and the rest; `None` for the second half of a call that another thread's came between,
+/// a signal, an end. The lines of a single thread do not name it.
+fn call(line: &str) -> Option<(&str, &str, &str)> {
+    let (id, call) = match line.split_once(' ') {
+        Some((id, call)) if id.bytes().all(|byte| byte.is_ascii_digit()) => (id, call.trim_start()),
+        _ => ("", line),
+    };
+    call.split_once('(').filter(|(name, _)| is_name(name)).map(|(name, rest)| (id, name, rest))
+}
+
 fn parse(trace: &str, work: &str) -> Vec<Point> {
     let mut first = None;
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut points = Vec::new();
     let mut at_work = false;
-    for line in trace.lines() {
-        let Some((id, call)) = line.split_once(' ') else { continue };
-        let call = call.trim_start();
-        // The second half of a call that another thread's came between, a signal, an end.
-        let Some((name, rest)) = call.split_once('(').filter(|(name, _)| is_name(name)) else { continue };
+    for (id, name, rest) in trace.lines().filter_map(call) {
         if *first.get_or_insert(id) != id {
             continue;
         }
@@ -95,19 +121,27 @@ fn is_name(name: &str) -> bool {
 /// Runs the command with a fault at a point.
 #[must_use]
 pub fn shoot(command: &Command, log: &Path, point: &Point, fault: Fault) -> Shot {
-    let what = match fault {
-        Fault::Kill => format!("signal=KILL:when={}", point.nth),
-        Fault::Errno(errno) => format!("error={errno}:when={}", point.nth),
-        Fault::ErrnoFromThenOn(errno) => format!("error={errno}:when={}+", point.nth),
-    };
-    let (trace, inject) = (format!("trace={}", point.name), format!("inject={}:{what}", point.name));
-    let run = process::run(&mut traced(command, log, &["-e", &trace, "-e", &inject]));
+    let options = injection(point, fault);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let run = process::run(&mut traced(command, log, &options));
     let said = fs::read_to_string(log).unwrap_or_default();
     let hit = match fault {
         Fault::Kill => said.contains("+++ killed by SIGKILL"),
         Fault::Errno(_) | Fault::ErrnoFromThenOn(_) => said.contains("(INJECTED)"),
     };
     Shot { run, hit }
+}
+
+/// The options that put a fault at a point.
+#[must_use]
+pub fn injection(point: &Point, fault: Fault) -> Vec<String> {
+    let what = match fault {
+        Fault::Kill => format!("signal=KILL:when={}", point.nth),
+        Fault::Errno(errno) => format!("error={errno}:when={}", point.nth),
+        Fault::ErrnoFromThenOn(errno) => format!("error={errno}:when={}+", point.nth),
+    };
+    let (trace, inject) = (format!("trace={}", point.name), format!("inject={}:{what}", point.name));
+    vec!["-e".to_owned(), trace, "-e".to_owned(), inject]
 }
 
 fn traced(command: &Command, log: &Path, options: &[&str]) -> Command {
@@ -139,5 +173,18 @@ mod tests {
         let short: Vec<_> =
             points.iter().map(|point| (point.name.as_str(), point.nth, point.at_work)).collect();
         assert_eq!(short, [("openat", 1, false), ("read", 1, false), ("openat", 2, true), ("read", 2, true)]);
+    }
+
+    #[test]
+    fn points_of_attached_threads_are_the_most_that_one_came_to() {
+        let trace = "12 futex(0x1, FUTEX_WAIT <unfinished ...>\n\
+                     13 restart_syscall(<... resuming interrupted futex ...>) = 0\n\
+                     13 read(3, \"\", 0) = 0\n\
+                     12 <... futex resumed>) = 0\n\
+                     12 read(3, \"\", 0) = 0\n\
+                     12 read(3, \"\", 0) = 0\n";
+        let short: Vec<_> = points_of(trace).iter().map(ToString::to_string).collect();
+        assert_eq!(short, ["read #1", "read #2"]);
+        assert_eq!(points_of("read(3, \"\", 0) = 0\n").len(), 1);
     }
 }

@@ -4,3 +4,5 @@
 mod errno;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod warm;
