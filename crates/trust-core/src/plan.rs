@@ -158,8 +158,10 @@ pub fn plan(
     let (added, removed) = diff(last.bundle.as_ref().map_or(&[], |bundle| &bundle.anchors), &anchors);
     warnings.extend(needed_and_banned(last, &next, &removed, &settings.distrusted));
     if question.is_some() && added.is_empty() && removed.is_empty() {
-        // Only anchors that would leave: the store stays as it is until the servers have answered.
-        return Plan { causes, question, settling, ..nothing(last, warnings) };
+        // Only anchors that would leave: the store stays as it is until the servers have answered. How the sources are can
+        // be told now.
+        let next = Arc::new(next);
+        return Plan { next, causes, question, settling, ..nothing(last, warnings) };
     }
     let plan = |step, next, added, removed| Plan {
         step,

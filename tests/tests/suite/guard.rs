@@ -1,6 +1,9 @@
 //! The lockout guard against a real server: what it needs stays, what it no longer needs leaves, what is distrusted
 //! goes at once, and what left too early comes back.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::Value;
 use test_support::endpoint::{Endpoint, write};
 use test_support::pki::{self, Cert, Recipe};
@@ -102,8 +105,7 @@ fn a_server_that_cannot_be_asked_keeps_its_anchor_and_a_distrust_does_not_wait()
         scene.endpoint.start_daemon();
         scene.wait_for_lock("secure");
         poll::until("it is remembered", || {
-            let state =
-                std::fs::read_to_string(scene.endpoint.path("var/lib/agentd/state/state.json")).ok()?;
+            let state = fs::read_to_string(scene.endpoint.path("var/lib/agentd/state/state.json")).ok()?;
             state.contains("\"servers\":[{").then_some(())
         });
         if !with_daemon {
@@ -115,6 +117,13 @@ fn a_server_that_cannot_be_asked_keeps_its_anchor_and_a_distrust_does_not_wait()
         let regen = endpoint.json(&["regen"]);
         assert_eq!(regen["retained"][0]["why"], "unreachable", "{regen}");
         assert_eq!(endpoint.published(), Ok(pki::fingerprints([&new, &old])));
+        // Meanwhile a source can fail, and the status says so.
+        let mode = |mode| fs::set_permissions(endpoint.bootstrap(), Permissions::from_mode(mode));
+        mode(0o666).expect("our own file");
+        poll::until("the status names the source", || {
+            endpoint.json(&["status"]).to_string().contains("source-unreadable").then_some(())
+        });
+        mode(0o644).expect("our own file");
         let gone = endpoint.json(&["distrust", &old.sha256(), "--reason", "stolen"]);
         assert_eq!(gone["removed"], serde_json::json!([old.sha256()]), "{gone}");
         let only = pki::fingerprints([&new]);

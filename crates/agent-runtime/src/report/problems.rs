@@ -190,7 +190,11 @@ fn unreadable(source: &SourceState, failure: &Failure) -> Problem {
         code,
         severity,
         format!("{} cannot be read: {}", source.id, failure.message),
-        format!("what it held before ({} anchors) stays in use.", source.content.found.len()),
+        match source.content.found.len() {
+            0 => "it held nothing before.".to_owned(),
+            1 => "what it held before (1 anchor) stays in use.".to_owned(),
+            held => format!("what it held before ({held} anchors) stays in use."),
+        },
         vec![failure.remedy.clone()],
     )
 }
