@@ -10,7 +10,8 @@ use crate::wire::{
     AnchorReport, AnchorsReport, AttemptReport, BanReport, BundleReport, DaemonReport, Event, Fault,
     GenerationReport, GenerationSource, Health, Held, HistoryReport, InventoryReport, LastRegeneration,
     ManagementReport, Place, Problem, RefreshReport, RegenReport, Rejected, RetainedReport, RollbackReport,
-    ServerReport, Severity, SourceReport, SourcesReport, StatusReport, StoreReport, Warning, WatchingReport,
+    SandboxReport, ServerReport, Severity, SourceReport, SourcesReport, StatusReport, StoreReport, Warning,
+    WatchingReport,
 };
 
 mod text;
@@ -134,6 +135,7 @@ const TYPES: &[&CustomType<'static>] = &[
     Health::CUSTOM_TYPE,
     DaemonReport::CUSTOM_TYPE,
     WatchingReport::CUSTOM_TYPE,
+    SandboxReport::CUSTOM_TYPE,
     StoreReport::CUSTOM_TYPE,
     ServerReport::CUSTOM_TYPE,
     Problem::CUSTOM_TYPE,

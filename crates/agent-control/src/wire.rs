@@ -22,8 +22,8 @@ pub use report::{
     AnchorReport, AnchorsReport, BundleReport, Place, RegenReport, SourceReport, SourcesReport,
 };
 pub use status::{
-    DaemonReport, Health, LastRegeneration, Problem, ServerReport, Severity, StatusReport, StoreReport,
-    WatchingReport,
+    DaemonReport, Health, LastRegeneration, Problem, SandboxReport, ServerReport, Severity, StatusReport,
+    StoreReport, WatchingReport,
 };
 
 /// The version of the JSON documents, as `schema` in each that has one.

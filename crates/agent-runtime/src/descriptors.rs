@@ -1,4 +1,4 @@
-//! Whether the system gives the descriptors that an async runtime needs.
+//! Whether the system gives the descriptors and the thread that an async runtime needs.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,4 +12,15 @@ pub fn for_a_runtime() -> io::Result<()> {
     const PAIRS: usize = 4;
     let pairs: io::Result<Vec<(UnixStream, UnixStream)>> = (0..PAIRS).map(|_| UnixStream::pair()).collect();
     pairs.map(drop)
+}
+
+/// Whether the system gives a thread. The runtime panics where it cannot have the first one that is to block.
+///
+/// # Errors
+/// The system's.
+pub fn for_a_thread() -> io::Result<()> {
+    let thread = std::thread::Builder::new().spawn(|| ())?;
+    // It does nothing that could fail.
+    let _ended = thread.join();
+    Ok(())
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod descriptors;
 pub mod endpoint;
 pub mod escape;
+pub mod file_size;
 pub mod history;
 pub mod journal;
 pub mod lock;

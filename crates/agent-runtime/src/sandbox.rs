@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+mod places;
+
+pub use places::{Sandbox, written};
+
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confined {
@@ -11,6 +15,18 @@ pub enum Confined {
     Partly,
     /// It knows nothing of it, or does not let us.
     Not,
+}
+
+impl Confined {
+    /// In a word.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Fully => "full",
+            Self::Partly => "partial",
+            Self::Not => "none",
+        }
+    }
 }
 
 /// From now on this thread, and every thread and child that it starts, can write, create, rename and delete below these

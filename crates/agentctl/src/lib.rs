@@ -27,6 +27,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = agent_runtime::reader::serve_if_asked() {
         return code;
     }
+    agent_runtime::file_size::is_an_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use trust_core::engine::Trigger;
 
+use crate::confining::Confining;
 use crate::manager::Standing;
 use crate::managing::Managing;
 
@@ -34,6 +35,7 @@ pub(crate) struct Answers {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) identity: Identity,
     pub(crate) managing: Managing,
+    pub(crate) confining: Confining,
 }
 
 impl Answers {
@@ -89,6 +91,7 @@ impl Handler for Answers {
         status.management = Some(self.managing.report());
         status.problems = problems(&view, &*self.clock);
         status.problems.extend(self.managing.problems());
+        status.problems.extend(self.confining.problem());
         status.problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
         status.health = report::health(&view.state, &status.problems);
         Ok(status)
@@ -187,6 +190,7 @@ impl Answers {
                 poll_seconds: view.poll().as_secs(),
                 unwatched: view.watch.reasons(),
             },
+            sandbox: Some(self.confining.report()),
         }
     }
 }

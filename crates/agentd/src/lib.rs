@@ -4,11 +4,15 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use agent_runtime::sandbox::Sandbox;
 use clap::Parser as _;
 use tracing::info;
 
 mod cli;
+mod confining;
 mod failure;
 mod handler;
 mod logging;
@@ -29,6 +33,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = agent_runtime::reader::serve_if_asked() {
         return code;
     }
+    agent_runtime::file_size::is_an_error();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -66,12 +71,22 @@ fn run(cli: Cli) -> Result<(), Failure> {
         socket = %settings.control.socket.display(),
         "starting"
     );
+    // While there is one thread: what is given up holds for those that it starts.
+    let sandbox = Arc::new(Sandbox::enter(&settings, manager::listens()));
+    confining::log(&sandbox);
     let runtime = agent_runtime::descriptors::for_a_runtime()
-        .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build())
+        .and_then(|()| agent_runtime::descriptors::for_a_thread())
+        .and_then(|()| {
+            tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(KEEP_ALIVE).build()
+        })
         .map_err(|error| Failure::new(Failure::FAILED, format_args!("cannot start the runtime: {error}")))?;
     runtime.block_on(async {
-        let service = Service::build(source, &settings)?;
-        service.run().await;
-        Ok(())
+        // From now on there is a thread that may block: where no second one is given, work waits for it.
+        let _ready = tokio::task::spawn_blocking(|| ()).await;
+        let service = Service::build(source, &settings, sandbox)?;
+        service.run().await
     })
 }
+
+/// Longer than any pause between two looks.
+const KEEP_ALIVE: Duration = Duration::from_secs(2 * 86_400);

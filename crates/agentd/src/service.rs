@@ -1,5 +1,6 @@
 //! The service: `Service::build` reads, checks and binds; `Service::run` works until it is told to stop.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use agent_runtime::management;
 use agent_runtime::management::daemon::{Management, Wish};
 use agent_runtime::report;
 use agent_runtime::run::{Command, Runner};
+use agent_runtime::sandbox::{Sandbox, written};
 use agent_runtime::watch::Watcher;
 use sd_notify::NotifyState;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::{error, info};
 use trust_core::engine::{Outcome, Trigger};
 
+use crate::confining::Confining;
 use crate::failure::Failure;
 use crate::handler::{Answers, Identity};
 use crate::manager::{self, Standing};
@@ -58,11 +61,13 @@ pub(crate) struct Service {
     settings: Settings,
     wishes: mpsc::Receiver<Wish>,
     standing: management::daemon::Standing,
+    /// Told where the configuration in force writes.
+    written: watch::Sender<BTreeSet<PathBuf>>,
 }
 
 impl Service {
     /// Takes the lock, reads the last good state, registers signals and binds the control socket.
-    pub(crate) fn build(source: Source, settings: &Settings) -> Result<Self, Failure> {
+    pub(crate) fn build(source: Source, settings: &Settings, sandbox: Arc<Sandbox>) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let endpoint = Endpoint::new(settings, source.root.as_deref());
         let lock = lock(&endpoint)?;
@@ -80,7 +85,9 @@ impl Service {
         let listener = bind(&socket)?;
         let identity = Identity { started: clock.now(), socket };
         let (managing, wishes, standing) = Managing::new();
-        let answers = Answers { commands: commands.clone(), events, clock, identity, managing };
+        let (tell_written, written) = watch::channel(written(settings));
+        let confining = Confining { sandbox, written };
+        let answers = Answers { commands: commands.clone(), events, clock, identity, managing, confining };
         Ok(Self {
             source,
             runner,
@@ -93,12 +100,13 @@ impl Service {
             settings: settings.clone(),
             wishes,
             standing,
+            written: tell_written,
             textfile: settings.metrics.textfile.clone(),
         })
     }
 
-    /// Runs until TERM or INT. READY is sent when the first regeneration stands.
-    pub(crate) async fn run(self) {
+    /// Runs until TERM or INT, or until it has to be started again. READY is sent when the first regeneration stands.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
         let (stop, stopped) = watch::channel(false);
         let stopping = |mut stopped: watch::Receiver<bool>| async move {
             // An error means that the sender is gone, which is a stop as well.
@@ -117,6 +125,20 @@ impl Service {
         let standing = self.answers.standing();
         let kept = keep(standing, self.outcomes.resubscribe(), faults, stopping(stopped.clone()));
         let managing = self.answers.managing.clone();
+        let confining = self.answers.confining.clone();
+        let held = confining.clone().hold(
+            manager::listens(),
+            self.outcomes.resubscribe(),
+            stopping(stopped.clone()),
+        );
+        let stop_held = stop.clone();
+        let held = async move {
+            let failure = held.await;
+            if failure.is_some() {
+                let _gone = stop_held.send(true);
+            }
+            failure
+        };
         let reports = {
             let answers = self.answers.clone();
             async move || Some((answers.status().await.ok()?, answers.anchors().await.ok()?))
@@ -125,16 +147,20 @@ impl Service {
         let clock = Arc::clone(&self.answers.clock);
         let turns = self.runner.turns();
         let management = Management::new(&self.settings, store, clock, self.wishes, self.standing, turns);
-        tokio::join!(
+        let told = Told { fault, textfile, written: self.written, confining };
+        let steered = steer(self.signals, self.source, (self.commands, managing), told, stop);
+        let ((), (), (), (), (), (), (), ended) = tokio::join!(
             management.run(stopping(stopped.clone())),
             self.runner.run(self.inbox, stopping(stopped.clone())),
             agent_control::serve(self.listener, self.answers, options, stopping(stopped.clone())),
-            forward(self.outcomes, events, stopping(stopped)),
+            forward(self.outcomes, events, stopping(stopped.clone())),
             kept,
             measured,
-            steer(self.signals, self.source, (self.commands, managing), Told { fault, textfile }, stop),
+            until_stopped(steered, stopping(stopped)),
+            held,
         );
         info!("stopped");
+        ended.map_or(Ok(()), Err)
     }
 }
 
@@ -151,12 +177,23 @@ fn lock(endpoint: &Endpoint) -> Result<Option<Lock>, Failure> {
     }
 }
 
+/// Steers until it has said stop, or somebody else has.
+async fn until_stopped(steered: impl Future<Output = ()>, stopped: impl Future<Output = ()>) {
+    tokio::select! {
+        () = steered => {}
+        () = stopped => manager::tell(&[NotifyState::Stopping]),
+    }
+}
+
 /// What is told to those who keep something true.
 struct Told {
     /// Why the configuration was not read again.
     fault: watch::Sender<Option<String>>,
     /// Where the metrics go.
     textfile: watch::Sender<Option<PathBuf>>,
+    /// Where is written.
+    written: watch::Sender<BTreeSet<PathBuf>>,
+    confining: Confining,
 }
 
 /// Starts the first regeneration, says READY, then turns signals into commands until one says stop.
@@ -185,9 +222,8 @@ async fn steer(
             Request::Regenerate => drop(regenerate(&commands, Trigger::Signal).await),
             Request::Reload => {
                 manager::tell_reloading();
-                match reload(&source, &commands, &managing).await {
-                    Ok(textfile) => {
-                        told.textfile.send_replace(textfile);
+                match reload(&source, &commands, &managing, &told).await {
+                    Ok(()) => {
                         waiting = Some(regenerate(&commands, Trigger::Reload).await);
                     }
                     Err(failure) => {
@@ -227,21 +263,26 @@ async fn regenerate(commands: &mpsc::Sender<Command>, by: Trigger) -> oneshot::R
     answer
 }
 
-/// Gives where the metrics go now. A configuration that is wrong changes nothing: the old one stays in force, and that is
-/// said.
+/// A configuration that is wrong, or needs a restart, changes nothing: the old one stays in force, and that is said.
 async fn reload(
     source: &Source,
     commands: &mpsc::Sender<Command>,
     managing: &Managing,
-) -> Result<Option<PathBuf>, Failure> {
-    let settings = source.load().inspect_err(|failure| {
+    told: &Told,
+) -> Result<(), Failure> {
+    let settings = source.load().and_then(|settings| {
+        told.confining.admits(&written(&settings))?;
+        Ok(settings)
+    });
+    let settings = settings.inspect_err(|failure| {
         error!(message_id = id::CONFIGURATION_REFUSED, %failure, "the configuration was not read again: the one in force stays");
     })?;
     info!("configuration read again");
-    let textfile = settings.metrics.textfile.clone();
+    told.textfile.send_replace(settings.metrics.textfile.clone());
+    told.written.send_replace(written(&settings));
     managing.reload(&settings).await;
     let _gone = commands.send(Command::Reload(Box::new(settings))).await;
-    Ok(textfile)
+    Ok(())
 }
 
 /// Keeps the service manager's STATUS true and its watchdog fed, where there is one.

@@ -21,8 +21,6 @@ pub(crate) struct Signals {
     int: Signal,
     hup: Signal,
     usr1: Signal,
-    /// Past a file size limit a write fails with an error that is reported; the signal would end the process.
-    _file_size: Signal,
 }
 
 impl Signals {
@@ -32,7 +30,6 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
-            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

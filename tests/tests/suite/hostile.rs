@@ -1,67 +1,28 @@
 //! Sources that misbehave, and callers that do: the daemon goes on, for everybody else.
 
+mod confined;
+mod control;
 mod guest;
+mod limits;
 mod names;
+mod zoo;
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use test_support::endpoint::{CurlSsl, Endpoint, POLICY, write};
 use test_support::pki;
 use test_support::poll;
-use test_support::process::{Owned, command, run};
-use test_support::tools;
 
-/// A file system whose one file can be found and opened, and whose reads are never answered.
-const HANGING: &str = include_str!("hostile/hanging.py");
-
-struct Hanging {
-    // Ended before the directory is let go.
-    server: Option<Owned>,
-    directory: PathBuf,
-}
-
-impl Hanging {
-    /// `None` where this machine cannot mount one.
-    fn over(endpoint: &Endpoint, name: &str) -> Option<Self> {
-        if !tools::require(&["python3", "umount"]) {
-            return None;
-        }
-        if !rustix::process::geteuid().is_root() || fs::metadata("/dev/fuse").is_err() {
-            let _left_out = tools::left_out("no right to mount a file system of our own");
-            return None;
-        }
-        let (directory, script) = (endpoint.path(name), endpoint.beside("hanging.py"));
-        fs::create_dir_all(&directory).expect("a directory of ours");
-        write(&script, HANGING);
-        let log = endpoint.beside("hanging.log");
-        let server = Owned::start(command("python3").arg(&script).arg(&directory), &log);
-        let hanging = Self { server: Some(server), directory };
-        poll::until("the file system that hangs", || hanging.file().is_file().then_some(()));
-        Some(hanging)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.join("hang.pem")
-    }
-}
-
-impl Drop for Hanging {
-    fn drop(&mut self) {
-        // With its server gone, whoever waits is woken.
-        drop(self.server.take());
-        let _unmounted = run(command("umount").arg("-l").arg(&self.directory));
-    }
-}
+use zoo::Zoo;
 
 #[test]
 fn a_file_that_hangs_its_reader_takes_nobody_along() {
     let mut endpoint = Endpoint::new();
     let certs = pki::roots("Hang", 3);
     write(&endpoint.bootstrap(), certs[0].pem());
-    let Some(hanging) = Hanging::over(&endpoint, "mnt") else { return };
-    let named = hanging.file().display().to_string();
+    let Some(zoo) = Zoo::open(&endpoint, &certs[2].pem()) else { return };
+    let named = zoo.directory.join("hang.pem").display().to_string();
     endpoint.write_policy(POLICY, CurlSsl { ca_info: &named, ca_path: "" });
     endpoint.start_daemon();
 

@@ -82,6 +82,18 @@ pub struct DaemonReport {
     pub uid: u32,
     /// How it notices changes.
     pub watching: WatchingReport,
+    /// Where it may write; null where it does not say.
+    pub sandbox: Option<SandboxReport>,
+}
+
+/// What the daemon has given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
+pub struct SandboxReport {
+    /// Whether the kernel keeps it from writing elsewhere: `full`, `partial` (an old kernel, which knows some of the ways
+    /// to write) or `none`.
+    pub state: String,
+    /// The directories below which it may write; empty for `none`.
+    pub writes: Vec<String>,
 }
 
 /// How changes are noticed.

@@ -4,8 +4,8 @@ use agent_control::Ask;
 use agent_control::wire::{
     AnchorsReport, AttemptReport, BanReport, DaemonReport, Fault, GenerationReport, GenerationSource, Health,
     Held, HistoryReport, LastRegeneration, ManagementReport, Problem, RegenReport, Rejected, RetainedReport,
-    RollbackReport, ServerReport, Severity, SourceReport, SourcesReport, StatusReport, Warning,
-    WatchingReport,
+    RollbackReport, SandboxReport, ServerReport, Severity, SourceReport, SourcesReport, StatusReport,
+    Warning, WatchingReport,
 };
 use serde_json::{Value, json};
 
@@ -90,6 +90,7 @@ fn daemon() -> DaemonReport {
         socket: "/run/agentd/control.sock".to_owned(),
         uid: 0,
         watching,
+        sandbox: Some(SandboxReport { state: "full".to_owned(), writes: vec!["/var/lib/agentd".to_owned()] }),
     }
 }
 
@@ -179,6 +180,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Value)> {
         ("StatusReport", json!(status())),
         ("DaemonReport", json!(daemon())),
         ("WatchingReport", json!(daemon().watching)),
+        ("SandboxReport", json!(daemon().sandbox)),
         ("StoreReport", json!(store(1))),
         ("ServerReport", json!(server())),
         ("Problem", json!(problem())),

@@ -74,6 +74,12 @@ impl Guest {
         self.daemon.as_mut().is_some_and(Owned::is_running)
     }
 
+    pub(super) fn stop(&mut self) {
+        let mut daemon = self.daemon.take().expect("a started daemon");
+        daemon.signal(rustix::process::Signal::TERM);
+        assert!(daemon.wait().success());
+    }
+
     pub(super) fn daemon(&mut self) -> &mut Owned {
         self.daemon.as_mut().expect("a started daemon")
     }
