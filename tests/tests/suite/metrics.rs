@@ -60,7 +60,7 @@ fn metrics_follow_the_store_and_are_read_by_promtool() {
     poll::until("the new place", || elsewhere.is_file().then_some(()));
     write(
         &endpoint.config(),
-        format!("[metrics]\ntextfile = \"{}/no/where.prom\"\n", endpoint.root().display()),
+        format!("[metrics]\ntextfile = \"{}/var/lib/agentd/no/where.prom\"\n", endpoint.root().display()),
     );
     endpoint.signal(Signal::HUP);
     poll::until("the log says so", || endpoint.log().contains("the metrics cannot be written").then_some(()));

@@ -19,9 +19,9 @@ fn ready_status_reload_watchdog_and_stop() {
     let mut daemon = Manager::start(&endpoint);
 
     manager.wait_for("it says what it does", "STATUS=looking at the sources");
-    manager.wait_for("it is ready", "READY=1");
+    manager
+        .wait_for_each("ready, and how it stands", &["READY=1", "STATUS=generation 1, 1 anchor, all well"]);
     assert!(endpoint.published().is_ok(), "READY, and no bundle");
-    manager.wait_for("the store's state", "STATUS=generation 1, 1 anchor, all well");
 
     replace(&endpoint.bootstrap(), pki::bundle(&certs));
     manager.wait_for("the new one", "STATUS=generation 2, 3 anchors, all well");
@@ -42,9 +42,8 @@ fn ready_status_reload_watchdog_and_stop() {
     write(&endpoint.config(), format!("[distrust]\nfingerprints = [\"{}\"]\n", certs[0].sha256()));
     daemon.signal(Signal::HUP);
     manager.wait_for("a reload begins", "RELOADING=1\nMONOTONIC_USEC=");
-    manager.wait_for("it is over when the store has followed", "READY=1");
+    manager.wait_for_each("over, and no word of the mistake", &["READY=1", "STATUS=generation 3, 2 anchors"]);
     assert_eq!(endpoint.published(), Ok(pki::fingerprints(&certs[1..])));
-    manager.wait_for("no word of the mistake", "STATUS=generation 3, 2 anchors");
 
     fs::remove_file(endpoint.config()).expect("a file of the test");
     write(&endpoint.bootstrap(), pki::bundle(&certs) + "-----BEGIN CERTIFICATE-----\n");
@@ -81,17 +80,23 @@ impl Manager {
 
     /// Takes what is said until a message with these words.
     fn wait_for(&mut self, what: &str, words: &str) {
+        self.wait_for_each(what, &[words]);
+    }
+
+    /// Until there was a message with each of these, in whatever order.
+    fn wait_for_each(&mut self, what: &str, words: &[&str]) {
+        let mut missing = words.to_vec();
         let mut buffer = [0; 4096];
         let end = Instant::now() + DEADLINE;
         while Instant::now() < end {
             let Ok(length) = self.socket.recv(&mut buffer) else { break };
             let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            let found = message.contains(words);
+            missing.retain(|words| !message.contains(words));
             self.said.push(message);
-            if found {
+            if missing.is_empty() {
                 return;
             }
         }
-        panic!("{what}: nobody said {words:?}, but {:#?}", self.said);
+        panic!("{what}: nobody said {missing:?}, but {:#?}", self.said);
     }
 }
