@@ -139,15 +139,15 @@ mod tests {
         let sandbox = granted(&[&one]);
         let below = one.join("below");
         let later = one.join("later/below");
-        assert_eq!(sandbox.out_of_reach(&set(&[&one, &below, &later])), [""; 0].map(PathBuf::from));
-        assert_eq!(sandbox.out_of_reach(&set(&[&one, &two])), [two.clone()]);
+        assert!(sandbox.out_of_reach(&set(&[&one, &below, &later])).is_empty());
+        assert_eq!(sandbox.out_of_reach(&set(&[&one, &two])), std::slice::from_ref(&two));
         // A link into it leads into it.
         std::os::unix::fs::symlink(&below, scratch.path().join("link")).unwrap();
         assert!(sandbox.out_of_reach(&set(&[&scratch.path().join("link")])).is_empty());
         fs::rename(&one, scratch.path().join("away")).unwrap();
-        assert_eq!(sandbox.out_of_reach(&set(&[&one])), [one.clone()], "it is gone");
+        assert_eq!(sandbox.out_of_reach(&set(&[&one])), std::slice::from_ref(&one), "it is gone");
         make(&one, 0o755);
-        assert_eq!(sandbox.out_of_reach(&set(&[&one])), [one.clone()], "it is another");
+        assert_eq!(sandbox.out_of_reach(&set(&[&one])), std::slice::from_ref(&one), "it is another");
         assert_eq!(above(Path::new("/var/lib/agentd")), Some("/var/lib".into()));
         assert_eq!(above(Path::new("/data")), None);
         let not = Sandbox { confined: Confined::Not, ..sandbox };
