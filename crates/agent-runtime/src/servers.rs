@@ -488,3 +488,6 @@ pub fn read_anchors(path: &std::path::Path) -> std::io::Result<AnchorSet> {
     let content = Content::parse(&bytes, &limits);
     Ok(AnchorSet::new(content.found.into_iter().map(|found| found.certificate)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,35 @@ fn the_first_policies_and_the_first_inventory_come_with_it() {
 }
 
 #[test]
+fn what_is_added_later_reaches_a_running_daemon() {
+    let Some((leaf, server)) = server() else { return };
+    let mut endpoint = Endpoint::new();
+    let www = server.directory().join("www/policies");
+    write(&www.join("index.json"), "{\"v\": 1, \"policies\": []}");
+    endpoint.start_daemon();
+    let (url, fingerprint) = (server.url(), leaf.sha256());
+    let command = ["enroll", &url, "--fingerprint", &fingerprint];
+    let first = endpoint.json(&[&command[..], &["--inventory", "/inventory"]].concat());
+    assert_eq!((result(&first, "policy"), result(&first, "inventory")), ("skipped".into(), "done".into()));
+    let read_at = |endpoint: &Endpoint| endpoint.json(&["status"])["daemon"]["configured"].clone();
+    let before = read_at(&endpoint);
+    // The daemon has the server, and inventory to send; policies are new to it.
+    let second = endpoint.json(&[&command[..], &["--index", "/policies/index.json"]].concat());
+    assert_eq!(result(&second, "configuration"), "done", "{second}");
+    assert!(["done", "already"].contains(&result(&second, "policy").as_str()), "{second}");
+    assert_ne!(read_at(&endpoint), before);
+    let status = endpoint.json(&["status"]);
+    assert!(status["management"]["next_refresh"].is_string(), "{status}");
+    // Written by hand in between, and not told: the next run tells it.
+    let text = fs::read_to_string(endpoint.config()).expect("the configuration");
+    write(&endpoint.config(), text + "[connect]\ncheck-interval = \"2s\"\n");
+    let before = read_at(&endpoint);
+    let third = endpoint.json(&command);
+    assert_eq!(result(&third, "configuration"), "already", "{third}");
+    assert_ne!(read_at(&endpoint), before);
+}
+
+#[test]
 fn every_connection_goes_through_the_proxy() {
     let Some((leaf, server)) = server() else { return };
     let mut endpoint = Endpoint::new();

@@ -42,6 +42,9 @@ fn life_with(kind: Kind) {
     let reached = endpoint.json(&["connect", "localhost"]);
     assert_eq!((&reached["anchor"]["sha256"], &reached["lock"]), (&json!(b.sha256()), &json!("secure")));
     assert_eq!(reached["handshakes"], 1);
+    // Without a daemon too it is remembered who issued the certificate before.
+    let before = reached["new_issuer"]["before"].as_str();
+    assert!(before.is_some_and(|issuer| issuer.contains("Kind A")), "{reached}");
     if kind.takes_inventory() {
         assert_eq!(endpoint.json(&["inventory"])["result"], "sent");
     }

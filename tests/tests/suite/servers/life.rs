@@ -118,9 +118,52 @@ fn a_new_user_and_what_status_says() {
         if warnings(&status).is_empty() { Ok(status) } else { Err(format!("{status:#}")) }
     });
     assert_eq!((&server(&status, "second")["lock"], &status["health"]), (&json!("secure"), &json!("ok")));
+    // An old one is withdrawn: nobody needs it, so it is gone with the answer.
+    publish(first.directory(), &endpoint, 4, &[&a, &c]);
+    let report = endpoint.json(&["refresh"]);
+    assert_eq!((&report["server"], &report["removed"]), (&json!("first"), &json!([b.sha256()])), "{report}");
     // Each told of itself in time.
     let told = fs::read_dir(first.directory().join("inventory")).expect("nginx keeps them").count();
     assert!(told > 0, "the inventory of the enrolment");
+}
+
+#[test]
+fn from_a_publication_to_the_first_connection_on_its_anchors() {
+    if !tools::require(&["nginx"]) {
+        return;
+    }
+    for by_itself in [false, true] {
+        let [(a, leaf_a), (b, leaf_b)] = ["Known CA", "Published CA"].map(authority);
+        let (serves, switched) = (nginx(&leaf_a, &a), nginx(&leaf_b, &b));
+        let mut endpoint = Endpoint::new();
+        publish(serves.directory(), &endpoint, 1, &[&a]);
+        write(&endpoint.bootstrap(), a.pem());
+        // A server is looked at when the store changes, and then not for an hour: it is the new store that is tried.
+        let interval = if by_itself { "interval = \"5s\"\n" } else { "" };
+        let config = format!(
+            "[[server]]\nname = \"serves\"\nurl = \"{}\"\n[[server]]\nname = \"switched\"\nurl = \"{}\"\nrole = \"site\"\n\
+             [refresh]\nindex = \"/policies/index.json\"\n{interval}[connect]\ncheck-interval = \"1h\"\n",
+            serves.url(),
+            switched.url()
+        );
+        write(&endpoint.config(), config);
+        endpoint.start_daemon();
+        let _before = stands(&endpoint, "the policy is there", "switched", "insecure", "reason", "no-issuer");
+        poll::until("and was asked for", || {
+            endpoint.json(&["status"])["management"]["refreshed_at"].is_string().then_some(())
+        });
+        let published = std::time::Instant::now();
+        publish(serves.directory(), &endpoint, 2, &[&a, &b]);
+        if !by_itself {
+            assert_eq!(endpoint.json(&["refresh"])["added"], json!([b.sha256()]));
+        }
+        let _after = stands(&endpoint, "in one pass", "switched", "secure", "anchor", &b.sha256());
+        let how = if by_itself { "by itself, interval 5 s" } else { "by one agentctl refresh" };
+        let seconds = published.elapsed().as_secs_f32();
+        tools::say(&format!(
+            "from the publication to the first connection on its anchors: {seconds:.2} s ({how})"
+        ));
+    }
 }
 
 #[test]
@@ -128,7 +171,7 @@ fn nothing_new_is_one_connection_and_what_it_costs() {
     if !tools::require(&["nginx"]) {
         return;
     }
-    const TIMES: usize = 20;
+    const TIMES: usize = 50;
     let (root, leaf) = authority("Costs CA");
     let server = nginx(&leaf, &root);
     let counter = Counter::before(&server);
