@@ -18,7 +18,7 @@ use trust_core::source::{Condition, Content, Found, SourceId, SourceKind, Source
 use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{self, Encoding, Limits};
 
-use crate::publish::{Fs, PublishError, publish};
+use crate::publish::{Fs, PublishError, publish_parts};
 
 mod record;
 #[cfg(test)]
@@ -100,12 +100,8 @@ impl History {
         let path = self.path(generation.number);
         let json = serde_json::to_string(&Record::of(generation))
             .map_err(|error| PublishError::content(&path, &error))?;
-        let mut bytes = Vec::with_capacity(bundle.len() + json.len() + MARK.len() + 1);
-        bytes.extend_from_slice(MARK.as_bytes());
-        bytes.extend_from_slice(json.as_bytes());
-        bytes.push(b'\n');
-        bytes.extend_from_slice(bundle);
-        publish(files, &path, &bytes, 0o600)?;
+        let head = format!("{MARK}{json}\n");
+        publish_parts(files, &path, &[head.as_bytes(), bundle], 0o600)?;
         self.prune(generation, keep);
         Ok(())
     }

@@ -99,6 +99,14 @@ pub fn publish(fs: &dyn Fs, path: &Path, bytes: &[u8], mode: u32) -> Result<(), 
     publish_as(fs, path, bytes, mode, Owner::OfDirectory)
 }
 
+/// The same for a content in parts, which need not be put together in memory.
+///
+/// # Errors
+/// As [`publish`].
+pub fn publish_parts(fs: &dyn Fs, path: &Path, parts: &[&[u8]], mode: u32) -> Result<(), PublishError> {
+    publish_parts_as(fs, path, parts, mode, Owner::OfDirectory)
+}
+
 /// Whose a new file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
@@ -124,11 +132,21 @@ pub fn publish_as(
     mode: u32,
     owner: Owner,
 ) -> Result<(), PublishError> {
+    publish_parts_as(fs, path, &[bytes], mode, owner)
+}
+
+fn publish_parts_as(
+    fs: &dyn Fs,
+    path: &Path,
+    parts: &[&[u8]],
+    mode: u32,
+    owner: Owner,
+) -> Result<(), PublishError> {
     let target = Target::open(fs, path)?;
-    match target.write_new(bytes, mode, owner) {
+    match target.write_new(parts, mode, owner) {
         Err(error @ PublishError::Step { step: Step::SyncFile, .. }) => {
             // Never again on the same descriptor: after one failure the kernel may report the lost pages as written.
-            target.write_new(bytes, mode, owner).map_err(|_second| error)?;
+            target.write_new(parts, mode, owner).map_err(|_second| error)?;
         }
         other => other?,
     }
@@ -177,9 +195,9 @@ impl<'a> Target<'a> {
     }
 
     /// The new file under its temporary name, on the disk. Where that fails it is gone again.
-    fn write_new(&self, bytes: &[u8], mode: u32, owner: Owner) -> Result<(), PublishError> {
+    fn write_new(&self, parts: &[&[u8]], mode: u32, owner: Owner) -> Result<(), PublishError> {
         let file = self.create()?;
-        let filled = self.fill(&file, bytes, mode, owner);
+        let filled = self.fill(&file, parts, mode, owner);
         if filled.is_err() {
             self.discard();
         }
@@ -204,8 +222,10 @@ impl<'a> Target<'a> {
         created.map_err(|errno| self.failed(Step::Create, errno))
     }
 
-    fn fill(&self, file: &File, bytes: &[u8], mode: u32, owner: Owner) -> Result<(), PublishError> {
-        self.write_all(file, bytes)?;
+    fn fill(&self, file: &File, parts: &[&[u8]], mode: u32, owner: Owner) -> Result<(), PublishError> {
+        for part in parts {
+            self.write_all(file, part)?;
+        }
         match owner {
             Owner::OfDirectory => self.give_away(file)?,
             Owner::Of { uid, gid } => self.give_to(file, uid, gid)?,

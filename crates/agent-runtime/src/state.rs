@@ -265,21 +265,30 @@ fn read_record(path: PathBuf) -> Result<Option<Record>, StateError> {
         Err(source) => return Err(StateError::Io { path, source }),
     };
     let damaged = |error: &serde_json::Error| StateError::Damaged { path: path.clone(), line: error.line() };
-    let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
-    if versioned.v > VERSION {
-        return Err(StateError::Newer { path, found: versioned.v });
+    match serde_json::from_slice::<Record>(&bytes) {
+        Ok(record) if record.v <= VERSION => Ok(Some(record)),
+        // A later one may look otherwise in all but its version.
+        other => {
+            let versioned: Versioned = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+            if versioned.v > VERSION {
+                return Err(StateError::Newer { path, found: versioned.v });
+            }
+            other.map(Some).map_err(|error| damaged(&error))
+        }
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(&error))
 }
 
 /// All certificates in use, each once, in order, and the SHA-256 that names the file.
 fn render_snapshot(state: &StoreState) -> (String, String) {
+    /// Of the two markers.
+    const AROUND: usize = 64;
     let mut seen = HashSet::new();
-    let mut text = String::new();
-    for certificate in state.certificates() {
-        if seen.insert(certificate.fingerprint()) {
-            push_pem(&mut text, certificate.der());
-        }
+    let mut certificates: Vec<&Arc<Certificate>> = state.certificates().collect();
+    certificates.retain(|certificate| seen.insert(certificate.fingerprint()));
+    let size = certificates.iter().map(|certificate| certificate.der().len() * 7 / 5 + AROUND).sum();
+    let mut text = String::with_capacity(size);
+    for certificate in certificates {
+        push_pem(&mut text, certificate.der());
     }
     (Fingerprint::of(text.as_bytes()).to_string(), text)
 }

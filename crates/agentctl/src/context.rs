@@ -83,13 +83,19 @@ impl Context {
         remote: impl AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
         local: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let runtime = Self::runtime()?;
-        let answer = runtime.block_on(async {
-            match self.daemon().await? {
-                Some(mut client) => remote(&mut client).await.map(Some).map_err(|error| client_error(&error)),
-                None => Ok(None),
-            }
-        })?;
+        // Where there is no socket there is nobody to talk to, and no runtime is needed for that.
+        let answer = if self.has_socket() {
+            Self::runtime()?.block_on(async {
+                match self.daemon().await? {
+                    Some(mut client) => {
+                        remote(&mut client).await.map(Some).map_err(|error| client_error(&error))
+                    }
+                    None => Ok(None),
+                }
+            })?
+        } else {
+            None
+        };
         let socket = self.settings.control.socket.display();
         self.out.detail(&match answer {
             Some(_) => format!("answered by the daemon on {socket}"),
@@ -99,6 +105,12 @@ impl Context {
             Some(answer) => Ok(answer),
             None => local(self),
         }
+    }
+
+    /// False where there is certainly none.
+    fn has_socket(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.settings.control.socket);
+        !found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// The endpoint's files.

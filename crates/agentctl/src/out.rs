@@ -42,14 +42,17 @@ impl Output {
         value: &T,
         render: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Error> {
-        let mut stdout = anstream::AutoStream::auto(io::stdout().lock());
-        let written = if self.json {
-            serde_json::to_writer_pretty(&mut stdout, value)
+        let mut stdout = io::stdout().lock();
+        // Into memory first: a line each would be a system call each, and a report may have thousands.
+        let mut text = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stdout));
+        let rendered = if self.json {
+            serde_json::to_writer_pretty(&mut text, value)
                 .map_err(io::Error::from)
-                .and_then(|()| stdout.write_all(b"\n"))
+                .and_then(|()| text.write_all(b"\n"))
         } else {
-            render(value, &mut stdout)
+            render(value, &mut text)
         };
+        let written = rendered.and_then(|()| stdout.write_all(&text.into_inner()));
         ignore_closed_pipe(written.and_then(|()| stdout.flush()))
     }
 

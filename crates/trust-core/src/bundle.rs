@@ -168,8 +168,11 @@ pub fn push_pem(text: &mut String, der: &[u8]) {
     /// 48 bytes make one line of 64 characters.
     const LINE_BYTES: usize = 48;
     text.push_str("-----BEGIN CERTIFICATE-----\n");
+    let mut buffer = [0u8; LINE_BYTES * 4 / 3];
     for line in der.chunks(LINE_BYTES) {
-        STANDARD.encode_string(line, text);
+        // What is encoded is a line at most, and ASCII.
+        let length = STANDARD.encode_slice(line, &mut buffer).unwrap_or_default();
+        text.push_str(std::str::from_utf8(&buffer[..length]).unwrap_or_default());
         text.push('\n');
     }
     text.push_str("-----END CERTIFICATE-----\n");

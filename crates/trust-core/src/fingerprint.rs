@@ -71,6 +71,9 @@ impl FromStr for Fingerprint {
     /// Accepts either case, colons, blanks, a `sha256:` prefix, and the invisible U+200E that a Windows console
     /// copies along.
     fn from_str(text: &str) -> Result<Self, ParseError> {
+        if let Some(plain) = plain(text) {
+            return Ok(plain);
+        }
         let digits = hex_digits(text)?;
         let bytes: [u8; 32] = digits
             .chunks_exact(2)
@@ -80,6 +83,21 @@ impl FromStr for Fingerprint {
             .map_err(|_| ParseError::Length(digits.len()))?;
         if digits.len() == 64 { Ok(Self(bytes)) } else { Err(ParseError::Length(digits.len())) }
     }
+}
+
+/// As we write it: a state has tens of thousands of these.
+fn plain(text: &str) -> Option<Fingerprint> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(Fingerprint(bytes))
 }
 
 /// The values of the hex digits of a pasted fingerprint of any length, separators and prefix dropped.

@@ -18,7 +18,7 @@ use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
 /// `state.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    v: u32,
+    pub(super) v: u32,
     /// The publication's number.
     pub generation: u64,
     bundle: Option<BundleRecord>,
