@@ -25,7 +25,9 @@ Usage: cargo xtask COMMAND
                   (AGENTD_CROSS or target/cross, else cargo-zigbuild); --here: for this one, by its own compiler;
                   AGENTD_BIN_DIR names programs that are built
   units           the systemd unit and the launchd jobs, judged by systemd-analyze and a plist parser
-  bench [PART]…   figures of whole processes beside their peers; parts: merge, latency, idle, connect";
+  bench [--write] [PART]…
+                  figures of functions and of whole processes beside their peers; parts: functions, size, merge,
+                  latency, idle, connect; --write puts them into docs/PERFORMANCE.md";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -84,6 +84,7 @@ impl Memory {
     pub(crate) fn forget(&self) {
         let mut kept = self.kept();
         kept.known = Known::default();
+        kept.looks = 0;
         kept.forgotten += 1;
     }
 

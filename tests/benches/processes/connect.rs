@@ -15,9 +15,10 @@ use test_support::tools;
 
 use crate::corpus;
 use crate::measure::{Contender, Spans, contest};
-use crate::table::{head, ms, row, say, times};
+use crate::table::{goal, head, ms, row, say, times};
 
 const OURS: &str = "agentctl connect --bundle";
+const LOOP: &str = "a loop of curl, an anchor each";
 
 /// All sizes, against one server.
 pub(crate) fn run() {
@@ -55,6 +56,13 @@ pub(crate) fn run() {
     line("a bare rustls handshake, its one anchor ready".to_owned(), &bare);
     for (count, spans) in &inside {
         line(count.to_string(), spans);
+    }
+    let median = |count: usize| inside.iter().find(|(of, _)| *of >= count).map(|(_, spans)| spans.median());
+    if let (Some(one), Some(many)) = (median(1), median(10_000)) {
+        let now = format!("{} ms and {} ms", ms(one), ms(many));
+        goal("connection with 10,000 anchors as fast as with one", now, many <= one.mul_f64(1.25));
+        let now = times(one, bare.median());
+        goal("connection within 1.15× of a bare handshake", now, one <= bare.median().mul_f64(1.15));
     }
 }
 
@@ -94,7 +102,7 @@ fn whole_processes(endpoint: &Endpoint, server: &Server, blocks: &[String]) {
                 "for f in \"$2\"/*; do \"$3\" -s -o /dev/null --cacert \"$f\" \"$1\" && exit 0; done; exit 1";
             let (url, directory) = (url.clone(), directory.clone());
             contenders.push(Contender {
-                name: "a loop of curl, an anchor each",
+                name: LOOP,
                 runs: 6,
                 prepare: Box::new(|| ()),
                 command: Box::new(move || {
@@ -107,6 +115,12 @@ fn whole_processes(endpoint: &Endpoint, server: &Server, blocks: &[String]) {
     }
     let measured = contest(&contenders);
     let ours = measured.iter().find(|one| one.name == OURS).expect("it always runs");
+    let in_turn = measured.iter().find(|one| one.name == LOOP).filter(|_| blocks.len() > 100);
+    if let Some(in_turn) = in_turn {
+        let ratio = times(in_turn.wall.median(), ours.wall.median());
+        let met = in_turn.wall.median() >= ours.wall.median() * 50;
+        goal("a whole connection 50× as fast as a loop of curl over 149 anchors", ratio, met);
+    }
     for one in &measured {
         let note = if one.failed > 0 { format!(" ({} failed)", one.failed) } else { String::new() };
         row(&[

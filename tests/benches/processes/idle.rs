@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::corpus;
 use crate::daemon::Daemon;
 use crate::measure::{Spans, all_cpu_of, status_field};
-use crate::table::{head, ms, row, say};
+use crate::table::{goal, head, ms, row, say};
 use crate::unchanged::calls_while;
 
 const WATCHED: Duration = Duration::from_secs(60);
@@ -70,6 +70,17 @@ fn one(blocks: &[String]) -> Option<String> {
     let cpu = all_cpu_of(id).saturating_sub(before);
     let threads = status_field(id, "Threads");
     daemon.stop();
+    let (memory_goal, limit) = if blocks.len() < 1_000 {
+        goal(
+            "start to READY under 20 ms",
+            format!("{} ms", ms(again.median())),
+            again.median().as_millis() < 20,
+        );
+        ("under 10 MiB resident with Mozilla's roots", 10 << 10)
+    } else {
+        ("under 40 MiB resident with 10,000", 40 << 10)
+    };
+    goal(memory_goal, format!("{:.1} MiB", held[0] as f64 / 1024.0), held[0] < limit);
     let counted = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
     let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
     row(&[

@@ -13,7 +13,7 @@ use test_support::pki;
 
 use crate::corpus;
 use crate::measure::Spans;
-use crate::table::{head, ms, row, say, times};
+use crate::table::{goal, head, ms, row, say, times};
 use changes::{CHANGES, Change, Scene};
 
 /// Of each change.
@@ -45,9 +45,19 @@ pub(crate) fn run() {
         ],
     );
     print("floor: a bare loop, rename over", &floor, &floor);
+    let mut worst = (Duration::ZERO, Duration::ZERO);
+    let mut lost = 0;
     for change in CHANGES {
-        print(change.name, &one(change, &base, &fresh), &floor);
+        let seen = one(change, &base, &fresh);
+        print(change.name, &seen, &floor);
+        worst = (worst.0.max(seen.came.median()), worst.1.max(seen.came.p99()));
+        lost += seen.lost;
     }
+    let limit = floor.came.median() * 3;
+    let now = format!("{}: {} ms, {lost} lost", times(worst.0, floor.came.median()), ms(worst.0));
+    goal("change to bundle: median of each kind within 3× of the floor", now, worst.0 <= limit && lost == 0);
+    let met = worst.1 < Duration::from_millis(20);
+    goal("change to bundle: p99 of each kind under 20 ms", format!("{} ms", ms(worst.1)), met);
 }
 
 /// What came, and how many did not.

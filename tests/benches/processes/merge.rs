@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
 use std::time::Duration;
 
 use test_support::endpoint::{Endpoint, write};
@@ -12,26 +13,34 @@ use test_support::process::command;
 use test_support::tools;
 
 use crate::measure::{Contender, Measured, contest};
-use crate::table::{head, ms, row, say, times};
+use crate::table::{goal, head, ms, row, say, times};
 use crate::{corpus, unchanged};
 
 const OURS: &str = "agentctl regen";
 const FLOOR: &str = "cat, fsync, mv, fsync";
+const TRUST: &str = "trust extract (p11-kit)";
 
-/// All three sizes.
+/// All three sizes; then what it costs when nothing has changed, which is believed of what is a minute old.
 pub(crate) fn run() {
     let mozilla = corpus::mozilla();
+    let mut endpoints = Vec::new();
     if mozilla.is_empty() {
         say("\nMozilla's roots (ca-certificates) are not installed: left out");
     } else {
-        size("Mozilla's roots", &mozilla);
+        endpoints.push((size("Mozilla's roots", &mozilla), mozilla.len()));
     }
     for count in [1_000, 10_000] {
-        size("generated roots", &corpus::generated(count));
+        endpoints.push((size("generated roots", &corpus::generated(count)), count));
+    }
+    sleep(LEFT_ALONE);
+    for (endpoint, count) in endpoints {
+        unchanged::run(&endpoint, count);
     }
 }
 
-fn size(what: &str, blocks: &[String]) {
+const LEFT_ALONE: Duration = Duration::from_secs(62);
+
+fn size(what: &str, blocks: &[String]) -> Endpoint {
     let endpoint = corpus::endpoint(blocks);
     let sources = corpus::paths(&endpoint);
     let work = endpoint.beside("peers");
@@ -40,8 +49,36 @@ fn size(what: &str, blocks: &[String]) {
     contenders.extend(peers(&sources, &work, blocks.len()));
     let measured = contest(&contenders);
     print(&format!("Merge: {} {what} in three sources", blocks.len()), &measured);
+    note_goals(blocks.len(), &measured);
     check(&endpoint, blocks.len());
-    unchanged::run(&endpoint, blocks.len());
+    drop(contenders);
+    endpoint
+}
+
+fn note_goals(count: usize, measured: &[Measured]) {
+    let wall = |name: &str| measured.iter().find(|one| one.name == name).map(|one| one.wall.median());
+    let (Some(ours), Some(floor)) = (wall(OURS), wall(FLOOR)) else { return };
+    let (floor_goal, limit, peer_goal, least) = match count {
+        10_000 => (
+            "merge of 10,000: within 4× of the floor",
+            4,
+            "merge of 10,000: 500× faster than trust extract",
+            500,
+        ),
+        1_000 => {
+            ("merge of 1,000: within 4× of the floor", 4, "merge of 1,000: 20× faster than trust extract", 20)
+        }
+        _ => (
+            "merge of Mozilla's roots: within 3× of the floor",
+            3,
+            "merge of Mozilla's roots: 5× faster than trust extract",
+            5,
+        ),
+    };
+    goal(floor_goal, times(ours, floor), ours <= floor * limit);
+    if let Some(trust) = wall(TRUST) {
+        goal(peer_goal, times(trust, ours), trust >= ours * least);
+    }
 }
 
 fn ours_and_floor<'a>(
@@ -95,7 +132,7 @@ fn peers<'a>(sources: &'a [PathBuf; 3], work: &'a Path, count: usize) -> Vec<Con
     };
     add(
         "trust",
-        "trust extract (p11-kit)",
+        TRUST,
         if few {
             20
         } else if many {

@@ -1,10 +1,43 @@
 //! Tables in Markdown on stdout, so that a run can be put beside another.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// What was printed since it was last taken.
+static PRINTED: Mutex<String> = Mutex::new(String::new());
+
+/// What the figures say of the goals, and whether it is so.
+static GOALS: Mutex<Vec<(&str, String, bool)>> = Mutex::new(Vec::new());
+
+/// Notes how a goal stands.
+pub(crate) fn goal(goal: &'static str, now: String, met: bool) {
+    GOALS.lock().unwrap_or_else(PoisonError::into_inner).push((goal, now, met));
+}
+
+/// Prints how the goals stand that were noted.
+pub(crate) fn goals() {
+    let noted = std::mem::take(&mut *GOALS.lock().unwrap_or_else(PoisonError::into_inner));
+    if noted.is_empty() {
+        return;
+    }
+    head("Goals", &["goal", "in this run", ""]);
+    for (goal, now, met) in noted {
+        row(&[goal.to_owned(), now, if met { "met" } else { "**missed**" }.to_owned()]);
+    }
+}
+
+/// Takes what was printed.
+pub(crate) fn printed() -> String {
+    std::mem::take(&mut *PRINTED.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 /// Prints one line or more.
 pub(crate) fn say(text: &str) {
+    let mut printed = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
+    printed.push_str(text);
+    printed.push('\n');
+    drop(printed);
     let mut out = std::io::stdout();
     // Nobody to tell where stdout is closed; lines are wanted while the bench goes on.
     let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
