@@ -46,7 +46,7 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
         let _none_yet = std::fs::remove_dir_all(&criterion);
         let benches = ["trust-formats", "trust-core", "trust-tls"].map(|package| ["-p", package]).concat();
         let mut functions = bench();
-        functions.args(benches).args(["--benches", "--"]);
+        functions.args(benches).args(["--bench", "scan", "--bench", "store", "--bench", "verify", "--"]);
         functions.args(["--warm-up-time", "0.3", "--measurement-time", "1", "--noplot"]);
         run::run(in_workspace(&mut functions))?;
     }
