@@ -10,6 +10,8 @@ mod blindness;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod connect;
 #[cfg(test)]
 mod corpora;
