@@ -219,6 +219,42 @@ fn bad_answers_change_nothing() {
 }
 
 #[test]
+fn inventory_waits_within_bounds_and_goes_out_as_xml() {
+    const BOUND: u64 = 14;
+    if !tools::require(&["nginx"]) {
+        return;
+    }
+    let (root, leaf) = authority("Waiting CA");
+    let endpoint = Endpoint::new();
+    let mut server = Server::nginx_with(&leaf, &[], &documented("127.0.0.1"));
+    write(&endpoint.bootstrap(), root.pem());
+    configure(&endpoint, &[("smp", &server.url())], "form = \"xml\"\n");
+    let _regen = endpoint.json(&["regen"]);
+    server.stop();
+    for made in 1..=BOUND + 2 {
+        let report = endpoint.agentctl(&["inventory", "--json"]).expect_code(3).json();
+        let (waits, dropped) = (made.min(BOUND), made.saturating_sub(BOUND));
+        assert_eq!((report["waiting"].as_u64(), report["dropped"].as_u64()), (Some(waits), Some(dropped)));
+    }
+    let status = endpoint.json(&["status"]);
+    assert!(problems(&status).contains(&"inventory-dropped"), "{status:#}");
+    assert_eq!(status["management"]["waiting"], BOUND);
+    server.restart();
+    let report = endpoint.json(&["inventory"]);
+    assert_eq!((report["sent"].as_u64(), report["waiting"].as_u64()), (Some(BOUND), Some(0)), "{report}");
+    assert_eq!(report["dropped"], 3, "it is said with the next that arrives");
+    assert!(!problems(&endpoint.json(&["status"])).contains(&"inventory-dropped"));
+    let kept = fs::read_dir(server.directory().join("inventory")).expect("nginx keeps them").flatten();
+    let documents: Vec<String> =
+        kept.map(|file| fs::read_to_string(file.path()).expect("a document")).collect();
+    assert_eq!(documents.len() as u64, BOUND);
+    for document in documents {
+        let whole = document.contains("<inventory>") && document.trim_end().ends_with("</inventory>");
+        assert!(whole && document.contains(&root.sha256()), "{document}");
+    }
+}
+
+#[test]
 fn nothing_is_asked_that_is_not_configured() {
     let endpoint = Endpoint::new();
     for arguments in [["refresh"], ["inventory"]] {
