@@ -47,12 +47,13 @@ fn main() -> ExitCode {
 fn kills() -> Result<(), String> {
     let extent = Extent { recovery_step: 1, workers: 2 };
     let regen = Action::agentctl(&["regen"]);
-    tell(&[
-        kill::sweep("a regeneration", Past::Changed, &regen, extent),
-        kill::sweep("a first start", Past::Nothing, &regen, extent),
-        kill::sweep("a rollback", Past::Settled, &Action::agentctl(&["rollback", "1"]), extent),
-        kill::sweep("a distrust", Past::Settled, &Action::Distrust, extent),
-    ])
+    let actions = [
+        ("a regeneration", Past::Changed, regen.clone()),
+        ("a first start", Past::Nothing, regen),
+        ("a rollback", Past::Settled, Action::agentctl(&["rollback", "1"])),
+        ("a distrust", Past::Settled, Action::Distrust),
+    ];
+    tell(actions.iter().map(|(what, past, action)| Ok(kill::sweep(what, *past, action, extent))))
 }
 
 fn errnos() -> Result<(), String> {
@@ -64,18 +65,19 @@ fn errnos() -> Result<(), String> {
     if control.broken.is_empty() {
         return Err("a writer in place passes: the faults prove nothing".to_owned());
     }
-    tell(&[
-        errno::sweep("a regeneration", Past::Changed, &regen, extent),
-        errno::sweep("a first start", Past::Nothing, &regen, extent),
-        errno::sweep("a rollback", Past::Settled, &Action::agentctl(&["rollback", "1"]), extent),
-    ])
+    let actions = [
+        ("a regeneration", Past::Changed, regen.clone()),
+        ("a first start", Past::Nothing, regen),
+        ("a rollback", Past::Settled, Action::agentctl(&["rollback", "1"])),
+    ];
+    tell(actions.iter().map(|(what, past, action)| Ok(errno::sweep(what, *past, action, extent))))
 }
 
 fn warm() -> Result<(), String> {
-    tell(&[
-        warm::kills(warm::Extent { step: 1, workers: 3 }),
-        warm::faults(warm::Extent { step: 1, workers: 6 }),
-    ])
+    let sweeps: [&dyn Fn() -> Figures; 2] = [&|| warm::kills(warm::Extent { step: 1, workers: 3 }), &|| {
+        warm::faults(warm::Extent { step: 1, workers: 6 })
+    }];
+    tell(sweeps.iter().map(|sweep| Ok(sweep())))
 }
 
 /// Both file systems and both cuts; the short form leaves out most of the points that change nothing.
@@ -84,16 +86,15 @@ fn power_cuts(step: usize) -> Result<(), String> {
         return Ok(());
     }
     let regen = Action::agentctl(&["regen"]);
-    let mut all = Vec::new();
     for place in [
         (Kind::Ext4, Cut::LogLost),
         (Kind::Ext4, Cut::LogKept),
         (Kind::Xfs, Cut::LogLost),
         (Kind::Xfs, Cut::LogKept),
     ] {
-        all.push(powercut::sweep("a regeneration", &regen, Past::Changed, place, step)?);
+        tell([powercut::sweep("a regeneration", &regen, Past::Changed, place, step)])?;
         if step == 1 {
-            all.push(powercut::sweep("a first start", &regen, Past::Nothing, place, step)?);
+            tell([powercut::sweep("a first start", &regen, Past::Nothing, place, step)])?;
         }
         let control = Action::Control(Control::NoSync);
         let figures = powercut::sweep("control: no sync", &control, Past::Changed, place, step)?;
@@ -102,7 +103,7 @@ fn power_cuts(step: usize) -> Result<(), String> {
             return Err("a writer without a sync passes: the cuts prove nothing".to_owned());
         }
     }
-    tell(&all)
+    Ok(())
 }
 
 /// A closed pipe is nobody to tell.
@@ -110,12 +111,13 @@ fn say(to: &mut dyn std::io::Write, what: &dyn std::fmt::Display) {
     let _unheard = writeln!(to, "{what}");
 }
 
-/// Prints figures; an error where a promise was broken.
-fn tell(all: &[Figures]) -> Result<(), String> {
+/// Prints figures as they come, for a sweep may take long; an error where a promise was broken.
+fn tell(all: impl IntoIterator<Item = Result<Figures, String>>) -> Result<(), String> {
     let mut broken = Vec::new();
     for figures in all {
-        say(&mut std::io::stdout(), figures);
-        broken.extend(figures.broken.iter().cloned());
+        let figures = figures?;
+        say(&mut std::io::stdout(), &figures);
+        broken.extend(figures.broken);
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
 }
