@@ -20,4 +20,4 @@ pub mod wire;
 pub use client::{Client, ClientError};
 pub use refusal::Refusal;
 pub use server::{Ask, Handler, Limits, Options, Order, Peer, What, serve};
-pub use socket::{Listener, bind};
+pub use socket::{Listener, bind, bind_after};

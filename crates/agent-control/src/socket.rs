@@ -98,6 +98,20 @@ impl Drop for Listener {
 /// # Errors
 /// [`BindError`], each with the path.
 pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, BindError> {
+    bind_after(path, mode, group, |_| false)
+}
+
+/// As [`bind`], and replaces as well what a process left that `is_dead` and cannot end: connections to its socket are
+/// still taken, and never answered.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_after(
+    path: &Path,
+    mode: u32,
+    group: Option<u32>,
+    is_dead: impl Fn(u32) -> bool,
+) -> Result<Listener, BindError> {
     let failed =
         |what| move |errno: Errno| BindError::Io { what, path: path.to_owned(), source: errno.into() };
     let place = Place::of(path).map_err(failed("open the directory of"))?;
@@ -108,6 +122,7 @@ pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<Listener, Bind
             return Err(BindError::NotASocket { path: path.to_owned() });
         }
         Ok(_) => match place.connect() {
+            Ok(other) if listener_of(&other).is_some_and(is_dead) => {}
             // A full backlog is a sign of life too.
             Ok(_) | Err(Errno::AGAIN) => return Err(BindError::InUse { path: path.to_owned() }),
             Err(Errno::CONNREFUSED | Errno::NOENT) => {}
@@ -213,6 +228,18 @@ impl Place {
             other => other,
         }
     }
+}
+
+/// The process that listens at the other end.
+#[cfg(target_os = "linux")]
+fn listener_of(connection: &OwnedFd) -> Option<u32> {
+    let credentials = rustix::net::sockopt::socket_peercred(connection).ok()?;
+    u32::try_from(credentials.pid.as_raw_nonzero().get()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn listener_of(_: &OwnedFd) -> Option<u32> {
+    None
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {

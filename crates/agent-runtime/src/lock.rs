@@ -3,16 +3,27 @@
 //! `flock` on `state/lock`: the kernel lets go of it when its holder ends, however that happens. The descriptor is
 //! opened for reading only, since one held for writing keeps the file system from being remounted read-only, and is
 //! closed on exec, since a child that inherited it would hold the lock beyond its parent's death.
+//!
+//! One kind of holder never lets go: one that was killed while it slept in the kernel, at a file that never answers. It
+//! will run no instruction of ours any more, so its lock is taken from it, by putting another file in the place of the
+//! one that it holds. Whoever takes a lock does so behind a door, the lock of the directory itself: else two could find
+//! the same dead one at once, or one of them the lock free at last while the other puts a new file there.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::escape::escaped;
+use crate::publish::TEMPORARY_SUFFIX;
+
+mod corpse;
+
+pub use corpse::died_holding_on;
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -85,13 +96,20 @@ impl Lock {
     /// As [`Self::acquire`].
     pub fn acquire_named(state_dir: &Path, name: &str) -> Result<Self, LockError> {
         let path = state_dir.join(name);
+        let door = Door::pass(state_dir);
         // Once more where the file was taken away between the opening and the locking: a lock on a file that nobody
         // else can find is none.
         for _ in 0..ATTEMPTS {
             let file = open(&path).map_err(|source| LockError::Io { path: path.clone(), source })?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: read_pid(&file), path }),
+                Err(Errno::WOULDBLOCK) => {
+                    let pid = read_pid(&file);
+                    if matches!(door, Door::Ours(_)) && pid.is_some_and(died_holding_on) {
+                        return Self::inherit(&path, state_dir, pid);
+                    }
+                    return Err(LockError::Held { pid, path });
+                }
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(LockError::Io { path, source: errno.into() }),
             }
@@ -103,6 +121,55 @@ impl Lock {
         }
         let source = io::Error::other("the file is replaced again and again");
         Err(LockError::Io { path, source })
+    }
+
+    /// Takes the lock from a dead process that cannot let go of it.
+    fn inherit(path: &Path, state_dir: &Path, dead: Option<u32>) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(TEMPORARY_SUFFIX);
+        let beside = PathBuf::from(beside);
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        // It is locked, and says by whom, before anybody can find it.
+        let file = open(&beside).map_err(failed)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| failed(errno.into()))?;
+        let _unsaid = write_pid(&beside, state_dir, &file);
+        std::fs::rename(&beside, path).map_err(failed)?;
+        tracing::warn!(
+            "{} was held by process {}, which was killed and hangs in the kernel: its lock is taken over",
+            escaped(path),
+            dead.unwrap_or_default()
+        );
+        Ok(Self { _file: file })
+    }
+}
+
+/// Behind it locks are taken, one after the other.
+enum Door {
+    /// Closed behind us, until this is dropped.
+    Ours(#[expect(dead_code, reason = "held for its lock")] File),
+    /// It cannot be closed: locks are given as they are found, and none is taken from anybody.
+    Open,
+}
+
+impl Door {
+    /// Who is behind it leaves at once.
+    fn pass(state_dir: &Path) -> Self {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(directory) = rustix::fs::open(state_dir, flags, rustix::fs::Mode::empty()) else {
+            return Self::Open;
+        };
+        for _ in 0..ATTEMPTS {
+            match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Self::Ours(File::from(directory)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(Duration::from_millis(5)),
+                Err(_) => return Self::Open,
+            }
+        }
+        Self::Open
     }
 }
 

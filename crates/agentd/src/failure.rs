@@ -51,6 +51,12 @@ impl From<OpenError> for Failure {
             }
             OpenError::State(_) => Self::FAILED,
         };
-        Self::new(code, error)
+        let hint = match &error {
+            OpenError::Lock(lock @ LockError::Held { .. }) => {
+                format!("one at a time works on a store: {}", lock.remedy())
+            }
+            _ => error.failure().remedy,
+        };
+        Self::new(code, format_args!("{error}\nhint: {hint}"))
     }
 }

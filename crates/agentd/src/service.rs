@@ -11,7 +11,7 @@ use agent_control::{Handler as _, Listener, Options};
 use agent_runtime::clock::{Clock, SystemClock};
 use agent_runtime::endpoint::{Endpoint, OpenError};
 use agent_runtime::journal::id;
-use agent_runtime::lock::{Lock, LockError};
+use agent_runtime::lock::{Lock, LockError, died_holding_on};
 use agent_runtime::management;
 use agent_runtime::management::daemon::{Management, Wish};
 use agent_runtime::report;
@@ -340,5 +340,6 @@ fn bind(socket: &Path) -> Result<Listener, Failure> {
             )
         })?;
     }
-    agent_control::bind(socket, 0o660, None).map_err(|error| Failure::new(Failure::FAILED, error))
+    agent_control::bind_after(socket, 0o660, None, died_holding_on)
+        .map_err(|error| Failure::new(Failure::FAILED, error))
 }

@@ -4,6 +4,8 @@
 //! until a deadline that only a failing test reaches.
 
 #[cfg(test)]
+mod alone;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod blindness;
