@@ -10,8 +10,8 @@
 //! the same dead one at once, or one of them the lock free at last while the other puts a new file there.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl LockError {
 }
 
 impl Lock {
-    /// Takes the lock of this state directory, or says who has it. Does not wait.
+    /// Takes the lock of this state directory, or says who has it. Waits for nobody who lives.
     ///
     /// # Errors
     /// [`LockError::Held`] where another process, or another part of this one, has it.
@@ -90,7 +90,7 @@ impl Lock {
         Self::acquire_named(state_dir, "lock")
     }
 
-    /// Takes another lock of this state directory. Does not wait.
+    /// Takes another lock of this state directory, in the same way.
     ///
     /// # Errors
     /// As [`Self::acquire`].
@@ -101,7 +101,7 @@ impl Lock {
         // else can find is none.
         for _ in 0..ATTEMPTS {
             let file = open(&path).map_err(|source| LockError::Io { path: path.clone(), source })?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            match lock_now(&file) {
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => {
                     let pid = read_pid(&file);
@@ -165,7 +165,7 @@ impl Door {
         for _ in 0..ATTEMPTS {
             match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Self::Ours(File::from(directory)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(Duration::from_millis(5)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(MOMENT),
                 Err(_) => return Self::Open,
             }
         }
@@ -202,9 +202,24 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn read_pid(file: &File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    let mut text = [0; 16];
+    let length = file.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
+}
+
+/// Waits for nobody who lives. A process that is gone may have been about to start a reader, which has the lock until
+/// it begins: on a loaded machine that was seen to outlast a killed daemon.
+fn lock_now(file: &File) -> Result<(), Errno> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if waited < LAST_BREATH && read_pid(file).is_some_and(is_gone) => {
+                std::thread::sleep(MOMENT);
+                waited += MOMENT;
+            }
+            other => return other,
+        }
+    }
 }
 
 fn write_pid(path: &Path, state_dir: &Path, held: &File) -> io::Result<()> {
@@ -222,10 +237,22 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+/// Whether there is no such process any more.
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
+}
+
 const ATTEMPTS: usize = 10;
+
+/// How long the lock of a process that is gone is waited for.
+const LAST_BREATH: Duration = Duration::from_secs(3);
+
+const MOMENT: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::os::fd::AsFd as _;
     use std::os::unix::fs::symlink;
     use std::process::{Command, Stdio};
