@@ -44,6 +44,11 @@ fn lacking(tools: &Path, triple: &str) -> Option<String> {
     if !asked("ls \"$(\"${RUSTC:-rustc}\" --print target-libdir --target \"$1\")\"/libstd-*.rlib") {
         return Some(format!("no standard library for {triple}"));
     }
+    // A standard library that somebody built for unwinding alone fails at the last link, after all the rest.
+    let aborting = "echo 'fn main() {}' | \"${RUSTC:-rustc}\" --target \"$1\" -C panic=abort --emit=obj -o /dev/null - 2>&1";
+    if !asked(aborting) {
+        return Some(format!("the standard library for {triple} is not made for panic = abort"));
+    }
     let has_frameworks = tools.join("env.sh").is_file() || std::env::var_os("SDKROOT").is_some();
     (triple.contains("apple") && !has_frameworks)
         .then(|| "nothing to link with; SDKROOT names an SDK of Apple's".to_owned())
