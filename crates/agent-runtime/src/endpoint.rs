@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use agent_management::refresh::{Content, Set};
+use jiff::Timestamp;
 use trust_core::bundle::Bundle;
-use trust_core::engine::Carried;
+use trust_core::engine::{Carried, Order, Trigger};
 use trust_core::guard::Guard;
 use trust_core::history::Generation;
 use trust_core::plan::{Settings as TrustSettings, StoreState};
@@ -20,16 +22,17 @@ use trust_core::source::Failure;
 use trust_formats::certificates::Limits;
 use trust_tls::Pin;
 
+use crate::audit::{Audit, AuditError, End, Entry, verify};
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
 use crate::look::{Look, StorePaths, glance, look};
-use crate::management::disk::Disk;
+use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
 use crate::read::Rules;
 use crate::reader::DisposableReader;
 use crate::servers::server_key;
-use crate::state::{StateError, StateStore};
+use crate::state::{AuditMark, StateError, StateStore};
 
 /// How long a source must have been quiet before what it lost leaves the store. Longer than the two seconds that tools
 /// are known to take between two pieces of one file.
@@ -47,6 +50,7 @@ pub struct Endpoint {
     history: History,
     /// Generations whose bundles are in place and that could not be written yet, with their bundles.
     owed: Arc<Mutex<Vec<Owed>>>,
+    audit: Audit,
     keep: Keep,
     security: agent_config::Security,
     /// The places of what servers send.
@@ -76,6 +80,10 @@ pub struct Job {
     pub generation: Option<Box<Generation>>,
     /// The state.
     pub state: Arc<StoreState>,
+    /// What operators ordered.
+    pub orders: Vec<(Trigger, Order)>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Why an endpoint cannot be opened.
@@ -148,6 +156,7 @@ impl Endpoint {
             state: StateStore::new(paths.state.clone()),
             history: History::new(&paths.state),
             owed: Arc::default(),
+            audit: Audit::new(&paths.state),
             keep: Keep { generations: settings.history.generations, max_age: settings.history.max_age },
             limits: limits(settings),
             reader: Arc::new(reader),
@@ -244,6 +253,7 @@ impl Endpoint {
     pub fn load_to_write(&self, _lock: &Lock) -> Loaded {
         let (state, warning, error) = self.load_or_recover();
         let unread = error.as_ref().is_some_and(StateError::may_pass);
+        self.mend_audit(&state);
         let warning = match warning {
             // What cannot be read now may be read by the next life, and `save` does not write over it.
             Some(warning) if error.is_some() && !unread => Some(self.set_aside(&warning)),
@@ -328,7 +338,9 @@ impl Endpoint {
                 return Carried::Failed(failure(&error));
             }
         }
-        match self.record(job).and_then(|()| self.state.save(&*self.files, &job.state)) {
+        let recorded = self.record(job);
+        self.note(job);
+        match recorded.and_then(|()| self.state.save(&*self.files, &job.state)) {
             Ok(()) => {
                 self.state.remove_aside(SystemTime::now(), self.keep.max_age);
                 Carried::Done
@@ -353,6 +365,90 @@ impl Endpoint {
             owed.remove(0);
         }
         Ok(())
+    }
+
+    /// The record of changes.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Said while the record of changes lacks something.
+    #[must_use]
+    pub fn audit_warning(&self) -> Option<Warning> {
+        let why = self.state.audit().and_then(|mark| mark.behind)?;
+        // Made up for since, and no state was saved after it.
+        let last = self.history.list().first().map_or(0, |generation| generation.number);
+        let whole = verify(&self.audit, &[], None).is_ok_and(|report| report.end.generation >= last);
+        if whole {
+            return None;
+        }
+        let message = format!("the record of changes could not be written: {why}. The store is not affected");
+        Some(Warning { code: "audit-failed", message })
+    }
+
+    /// Writes down what a job did or orders. Never holds it up.
+    fn note(&self, job: &Job) {
+        if job.orders.is_empty() && job.generation.is_none() {
+            return;
+        }
+        let orders = job.orders.iter().map(|(by, order)| Entry::ordered(*by, order, job.at));
+        self.append(|end| {
+            let mut entries: Vec<Entry> = orders.collect();
+            if let Some(generation) = &job.generation {
+                entries.extend(self.missing(end, generation.number));
+                // After a crash the same is published once more.
+                let again = end.generation == generation.number
+                    && end.sha256.as_deref() == Some(generation.sha256.to_string().as_str());
+                entries.extend((!again).then(|| Entry::published(generation)));
+            }
+            entries
+        });
+    }
+
+    /// Writes down that a server's policies were taken.
+    pub fn record_policies(&self, set: &Set, record: &Record, at: Timestamp) {
+        let names = |contents: &[Content]| contents.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+        let written = [names(&set.anchors), names(&set.policies)].concat();
+        let removed = [set.remove_policies.clone(), set.remove_anchors.clone()].concat();
+        if !written.is_empty() || !removed.is_empty() {
+            let server = record.refreshed_from.as_deref();
+            self.append(|_| vec![Entry::policies(at, server, &written, &removed)]);
+        }
+    }
+
+    /// What a crash or a failure kept out of the record is made up for. Costs nothing where nothing is known to be missing.
+    fn mend_audit(&self, state: &StoreState) {
+        let whole = self.state.audit().map_or(state.generation == 0, |mark| mark.behind.is_none());
+        if !whole {
+            self.append(|end| self.missing(end, state.generation + 1));
+        }
+    }
+
+    /// The generations before `number` that the record does not have.
+    fn missing(&self, end: &End, number: u64) -> Vec<Entry> {
+        if end.generation + 1 >= number {
+            return Vec::new();
+        }
+        let mut kept = self.history.list();
+        kept.retain(|generation| generation.number > end.generation && generation.number < number);
+        kept.iter().rev().map(Entry::recovered).collect()
+    }
+
+    fn append(&self, entries: impl FnOnce(&End) -> Vec<Entry>) {
+        match self.audit.append(entries) {
+            Ok(end) => {
+                tracing::debug!(seq = end.seq, head = %end.head, "record of changes");
+                self.state.set_audit(AuditMark { seq: end.seq, head: end.head, behind: None });
+            }
+            Err(error) => self.audit_failed(&error),
+        }
+    }
+
+    fn audit_failed(&self, error: &AuditError) {
+        tracing::warn!(code = "audit-failed", %error, "a change is not in the record of changes");
+        let mark = self.state.audit().unwrap_or_default();
+        self.state.set_audit(AuditMark { behind: Some(error.to_string()), ..mark });
     }
 
     /// The settings that decide what is trusted.

@@ -2,6 +2,7 @@
 //!
 //! What is decided is decided in `trust-core` and `trust-tls`; here it is done, and what can go wrong in doing it is told.
 
+pub mod audit;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;

@@ -57,8 +57,9 @@ pub fn regenerate(
                     policy.clone_from(&look.observation.effective);
                     next.extend(engine.handle(now(), Event::Looked(look.observation)));
                 }
-                Action::Carry { bundle, generation, state } => {
-                    let carried = endpoint.carry(&Job { bundle, generation, state });
+                Action::Carry { bundle, generation, state, orders } => {
+                    let at = clock.now();
+                    let carried = endpoint.carry(&Job { bundle, generation, state, orders, at });
                     next.extend(engine.handle(now(), Event::Carried(carried)));
                 }
                 Action::Prove(question) => {

@@ -258,7 +258,7 @@ impl Runner {
             Action::Look => {
                 let endpoint = self.endpoint.clone();
                 let known = Arc::clone(self.engine.state());
-                let (sets, disk) = (self.sets_to_take(), self.disk.clone());
+                let (sets, disk, at) = (self.sets_to_take(), self.disk.clone(), self.clock.now());
                 if sets.is_empty()
                     && let Some(look) = endpoint.glance(&known)
                 {
@@ -268,14 +268,18 @@ impl Runner {
                 self.job = Some(tokio::task::spawn_blocking(move || {
                     // Between two looks, so that none sees half of a set.
                     for (set, record, placed) in sets {
-                        let _gone = placed.send(disk.take(&RealFs, &set, &record));
+                        let taken = disk.take(&RealFs, &set, &record);
+                        if taken.is_ok() {
+                            endpoint.record_policies(&set, &record, at);
+                        }
+                        let _gone = placed.send(taken);
                     }
                     let look = endpoint.look(&known);
                     parse_what_changed(&look, &known);
                     Done::Looked(look)
                 }));
             }
-            Action::Carry { bundle, generation, state } => {
+            Action::Carry { bundle, generation, state, orders } => {
                 if let Err(failure) = self.take_lock() {
                     return self.handle(Event::Carried(Carried::Failed(failure)));
                 }
@@ -290,7 +294,7 @@ impl Runner {
                     }));
                 }
                 let endpoint = self.endpoint.clone();
-                let job = Job { bundle, generation, state };
+                let job = Job { bundle, generation, state, orders, at: self.clock.now() };
                 self.job = Some(tokio::task::spawn_blocking(move || Done::Carried(endpoint.carry(&job))));
             }
             Action::Prove(question) => {
@@ -459,7 +463,7 @@ impl Runner {
     fn view(&self) -> View {
         View {
             state: Arc::clone(self.engine.state()),
-            warnings: self.warnings.clone(),
+            warnings: self.warnings.iter().cloned().chain(self.endpoint.audit_warning()).collect(),
             failure: self.engine.last_failure().cloned(),
             last_look: self.engine.last_look(),
             watch: self.watch.clone(),

@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
@@ -26,7 +26,7 @@ pub(crate) mod record;
 #[cfg(test)]
 mod tests;
 
-pub use record::Record;
+pub use record::{AuditMark, Record};
 
 /// The version this program writes.
 const VERSION: u32 = 1;
@@ -35,6 +35,8 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone)]
 pub struct StateStore {
     directory: PathBuf,
+    /// What is remembered of the record of changes; shared by all clones, as the file is.
+    audit: Arc<Mutex<Option<AuditMark>>>,
 }
 
 /// Why the state could not be read. The sources are still there: a regeneration makes a new one.
@@ -97,7 +99,7 @@ impl StateStore {
     /// The state under this directory.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory }
+        Self { directory, audit: Arc::default() }
     }
 
     fn file(&self) -> PathBuf {
@@ -127,7 +129,20 @@ impl StateStore {
     /// # Errors
     /// As [`Self::load_record`]; no state at all is `Ok(None)`.
     pub fn load(&self) -> Result<Option<StoreState>, StateError> {
-        self.load_record()?.map(|record| self.restore(&record)).transpose()
+        let Some(record) = self.load_record()? else { return Ok(None) };
+        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = record.audit.clone();
+        self.restore(&record).map(Some)
+    }
+
+    /// What the state remembers of the record of changes, or will at its next save.
+    #[must_use]
+    pub fn audit(&self) -> Option<AuditMark> {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers it with the next save.
+    pub fn set_audit(&self, mark: AuditMark) {
+        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
     }
 
     /// Whether the state on disk can be read, whatever it says. One that is not there yet can.
@@ -188,7 +203,8 @@ impl StateStore {
         if !read(&path).is_ok_and(|bytes| bytes == snapshot.as_bytes()) {
             publish(files, &path, snapshot.as_bytes(), 0o600)?;
         }
-        let record = Record::of(VERSION, state, name.clone());
+        let mut record = Record::of(VERSION, state, name.clone());
+        record.audit = self.audit();
         let mut json =
             serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
         json.push(b'\n');

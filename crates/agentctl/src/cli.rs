@@ -190,6 +190,16 @@ Examples:
         #[arg(long)]
         print: bool,
     },
+    /// Show the record of every change of trust: who, when, why; and whether it is whole
+    #[command(after_help = crate::commands::audit::EXAMPLES)]
+    Audit {
+        /// Only say whether it is whole, and name the first line that is not
+        #[arg(long)]
+        verify: bool,
+        /// Show so many, the latest
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
     /// Look for everything that usually goes wrong; each finding with its fix
     #[command(after_help = crate::commands::doctor::EXAMPLES)]
     Doctor {

@@ -162,7 +162,13 @@ impl Context {
     #[must_use]
     pub(crate) fn ask(force: bool, dry_run: bool) -> Ask {
         let uid = rustix::process::getuid().as_raw();
-        Ask { id: 0, force, dry_run, by: Trigger::Operator { uid }, order: None }
+        Ask {
+            id: 0,
+            force,
+            dry_run,
+            by: Trigger::Operator { uid, pid: Some(std::process::id()) },
+            order: None,
+        }
     }
 }
 

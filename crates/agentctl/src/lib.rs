@@ -77,6 +77,7 @@ fn run(cli: &Cli) -> Result<Exit, Error> {
         Command::Trust { anchor, dry_run } => commands::order::trust(&context, anchor, *dry_run),
         Command::Refresh { allow_downgrade } => commands::refresh::run(&context, *allow_downgrade),
         Command::Inventory { print } => commands::inventory::run(&context, *print),
+        Command::Audit { verify, limit } => commands::audit::run(&context, *verify, *limit),
         Command::Doctor { fix, yes } => commands::doctor::run(&context, *fix, *yes),
         Command::Metrics => commands::metrics::run(&context),
         Command::Watch => commands::watch::run(&context),

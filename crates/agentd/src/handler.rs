@@ -133,7 +133,7 @@ impl Handler for Answers {
     async fn order(&self, order: Order, by: Peer) -> Result<RegenReport, Refusal> {
         let view = self.view().await?;
         let now = self.clock.now();
-        let who = Trigger::Operator { uid: by.uid }.code();
+        let who = operator(by).code();
         let wanted = wanted(order.what);
         let resolved =
             beside(move || orders::resolve(&wanted, &view.history, &view.state, &view.settings, &who, now));
@@ -163,7 +163,7 @@ impl Answers {
         order: Option<trust_core::engine::Order>,
     ) -> Result<RegenReport, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let by = Trigger::Operator { uid: by.uid };
+        let by = operator(by);
         let command = Command::Regenerate { force, dry_run, by, order, reply: Some(reply) };
         self.commands.send(command).await.map_err(|_| stopping())?;
         let outcome = answer.await.map_err(|_| stopping())?;
@@ -198,6 +198,10 @@ impl Answers {
 /// Runs what blocks on files beside the loop.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|_| stopping())
+}
+
+fn operator(by: Peer) -> Trigger {
+    Trigger::Operator { uid: by.uid, pid: by.pid.and_then(|pid| u32::try_from(pid).ok()) }
 }
 
 fn wanted(what: What) -> Wanted {

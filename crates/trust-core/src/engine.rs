@@ -17,7 +17,7 @@ use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
 use crate::guard::{Archived, Proof, Proofs, Retained, ServerMemory, Why};
-use crate::history::Generation;
+use crate::history::{Asked, Generation};
 use crate::plan::{self, Observation, Plan, Request, Settings, Step, StoreState};
 use crate::source::{Failure, Reading, SourceId};
 
@@ -199,10 +199,12 @@ impl Engine {
         // An order is on disk before anything is done for it: a crash between the two does not undo it.
         let mut next = StoreState::clone(&self.state);
         new_orders().for_each(|order| order.apply(&mut next));
+        let ordered = |wish: &Wish| Some((wish.ask.by, wish.ask.order.clone()?));
+        let orders = batch.wishes.iter().filter(|wish| !wish.deferred).filter_map(ordered).collect();
         rescues.into_iter().for_each(|(server, anchor, at)| rescue(&mut next, server, anchor, at));
         let next = Arc::new(next);
         self.phase = Phase::Noting { batch, next: Arc::clone(&next) };
-        vec![Action::Carry { bundle: None, generation: None, state: next }]
+        vec![Action::Carry { bundle: None, generation: None, state: next, orders }]
     }
 
     /// Real wishes and hints share one look; questions what would be done share another.
@@ -250,11 +252,12 @@ impl Engine {
             actions.extend(self.finish(now, batch, plan, false));
             return actions;
         }
-        let generation = Generation::of(&plan, &self.state).map(Box::new);
+        let asked = Asked { pid: batch.by.pid(), forced: batch.force };
+        let generation = Generation::of(&plan, &self.state, asked).map(Box::new);
         let (bundle, plan) = take_bundle(plan);
         let state = Arc::clone(&plan.next);
         self.phase = Phase::Carrying { batch, plan: Box::new(plan) };
-        actions.push(Action::Carry { bundle, generation, state });
+        actions.push(Action::Carry { bundle, generation, state, orders: Vec::new() });
         actions
     }
 

@@ -36,6 +36,17 @@ pub struct Generation {
     pub rollback_to: Option<u64>,
     /// What an operator had banned by then.
     pub bans: Vec<Ban>,
+    /// How it was asked for, for the record of changes; a generation's file does not tell.
+    pub asked: Asked,
+}
+
+/// How a publication was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// The process that asked.
+    pub pid: Option<u32>,
+    /// It was forced.
+    pub forced: bool,
 }
 
 /// A source at the time of a generation.
@@ -56,7 +67,7 @@ pub struct SourceMark {
 impl Generation {
     /// The generation that this plan makes; `None` where it makes none.
     #[must_use]
-    pub fn of(plan: &Plan, last: &StoreState) -> Option<Self> {
+    pub fn of(plan: &Plan, last: &StoreState, asked: Asked) -> Option<Self> {
         let state = &plan.next;
         let bundle = state.bundle.as_ref().filter(|_| state.generation > last.generation)?;
         let place =
@@ -85,6 +96,7 @@ impl Generation {
                 .collect(),
             rollback_to: state.rollback.as_ref().map(|rollback| rollback.generation),
             bans: state.bans.clone(),
+            asked,
         })
     }
 }

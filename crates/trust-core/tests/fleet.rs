@@ -325,9 +325,9 @@ impl Endpoint {
             36 => return self.distrust(dice.letter()),
             37 => {
                 let fingerprint = anchor(dice.letter());
-                return self.ask(Trigger::Operator { uid: 0 }, Some(Order::Trust(fingerprint)));
+                return self.ask(Trigger::Operator { uid: 0, pid: None }, Some(Order::Trust(fingerprint)));
             }
-            38 => return self.ask(Trigger::Operator { uid: 0 }, None),
+            38 => return self.ask(Trigger::Operator { uid: 0, pid: None }, None),
             // A month in which nothing is heard.
             _ => world.steady += 30 * DAY,
         }
@@ -344,7 +344,7 @@ impl Endpoint {
         let banned = |endpoint: &Self| endpoint.engine.state().bans.contains(&ban);
         while !banned(self) {
             // A process that died under the order has not answered it: the operator repeats it.
-            self.ask(Trigger::Operator { uid: 0 }, Some(Order::Distrust(ban.clone())));
+            self.ask(Trigger::Operator { uid: 0, pid: None }, Some(Order::Distrust(ban.clone())));
         }
         self.carried.remove(&letter);
         let gone = !self.world.has(letter);

@@ -450,7 +450,13 @@ impl Life {
 
     fn ask(&mut self, force: bool, dry_run: bool) {
         self.next_ask += 1;
-        let ask = Ask { id: self.next_ask, force, dry_run, by: Trigger::Operator { uid: 0 }, order: None };
+        let ask = Ask {
+            id: self.next_ask,
+            force,
+            dry_run,
+            by: Trigger::Operator { uid: 0, pid: None },
+            order: None,
+        };
         if dry_run {
             self.meanwhile = false;
             let before = (self.world.bundle.clone(), Arc::clone(&self.world.state));

@@ -101,7 +101,8 @@ pub fn digest(tree: &Path) -> u64 {
             if relative.file_name().is_some_and(|name| name == "lock") {
                 hasher.write_u8(u8::from(bytes.is_empty()));
             } else {
-                hasher.write(without_times(&String::from_utf8_lossy(&bytes).replace(&own, "")).as_bytes());
+                let text = String::from_utf8_lossy(&bytes).replace(&own, "");
+                hasher.write(without_runs(&without_times(&text)).as_bytes());
             }
         }
         hasher.write_u8(0);
@@ -122,6 +123,18 @@ fn without_numbers(name: &str) -> String {
         } else {
             out.push_str(part);
         }
+    }
+    out
+}
+
+/// What differs from run to run in the record of changes: process ids, and the hashes of lines that hold such and times.
+fn without_runs(text: &str) -> String {
+    let mut out = text.to_owned();
+    for key in ["\"pid\":", "\"previous\":", "\"head\":"] {
+        let parts: Vec<&str> = out.split(key).collect();
+        let (first, rest) = parts.split_first().expect("a split has a part");
+        let values = rest.iter().map(|part| part.find([',', '}']).map_or("", |end| &part[end..]));
+        out = std::iter::once(*first).chain(values.flat_map(|after| [key, after])).collect();
     }
     out
 }
@@ -168,6 +181,9 @@ mod tests {
             without_times(r#"{"at":"2026-01-02T03:04:05.678Z","n":2,"T":1}"#),
             r#"{"at":"T","n":2,"T":1}"#
         );
+        let line = |pid: u32, hash: char| format!(r#"{{"by":"x","pid":{pid},"n":1,"previous":"{hash}"}}"#);
+        assert_eq!(without_runs(&line(7, 'a')), without_runs(&line(12, 'b')));
+        assert_ne!(without_runs(&line(7, 'a')), without_runs(&line(7, 'a').replace(":1", ":2")));
         assert_eq!(without_numbers("state/generations/0012/bundle.pem"), "state/generations/#/bundle.pem");
         assert_eq!(without_numbers(&format!("snapshots/{}.pem", "a1".repeat(32))), "snapshots/#.pem");
         let dir = tempfile::tempdir().unwrap();

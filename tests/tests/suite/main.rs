@@ -3,8 +3,9 @@
 //! One binary for all suites, so that the whole is linked once. No test measures time; what takes time is waited for
 //! until a deadline that only a failing test reaches.
 
-#[cfg(test)]
 mod alone;
+#[cfg(test)]
+mod audit;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]

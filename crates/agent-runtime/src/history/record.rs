@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trust_core::Fingerprint;
 use trust_core::guard::Why;
-use trust_core::history::{Generation, SourceMark};
+use trust_core::history::{Asked, Generation, SourceMark};
 
 use crate::state::record::{BanRecord, hex, unhex};
 
@@ -80,6 +80,7 @@ impl Record {
             retained: self.retained.iter().map(retained).collect::<Option<_>>()?,
             rollback_to: self.rollback_to,
             bans: self.bans.iter().map(BanRecord::restore).collect::<Option<_>>()?,
+            asked: Asked::default(),
         })
     }
 }

@@ -41,6 +41,7 @@ fn generation(number: u64, day: i64, bundle: &[u8], anchor: &Certificate) -> Gen
         removed: vec![Fingerprint::of(b"gone")],
         retained: vec![(Fingerprint::of(b"kept"), Why::Needed)],
         rollback_to: Some(3),
+        asked: trust_core::history::Asked::default(),
         bans: vec![Ban {
             fingerprint: Fingerprint::of(b"ban"),
             reason: "stolen".into(),

@@ -82,6 +82,9 @@ impl<R: Fn() -> Option<(StatusReport, AnchorsReport)>> Store for InProcess<R> {
 
     async fn take(&self, set: Set, record: Record, by: Trigger) -> Option<Took> {
         let files = Disk::new(&self.settings).take(&RealFs, &set, &record);
+        if files.is_ok() {
+            self.endpoint.record_policies(&set, &record, self.clock.now());
+        }
         Some(Took { files, outcome: self.regenerate(by).await? })
     }
 

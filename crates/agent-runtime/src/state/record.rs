@@ -39,6 +39,20 @@ pub struct Record {
     archive: Vec<(Timestamp, String)>,
     #[serde(default)]
     rollback: Option<RollbackRecord>,
+    /// Where the record of changes ended.
+    #[serde(default)]
+    pub(super) audit: Option<AuditMark>,
+}
+
+/// A line of the record of changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditMark {
+    /// Its number.
+    pub seq: u64,
+    /// Its SHA-256.
+    pub head: String,
+    /// Why something is missing after it; `None` where nothing is.
+    pub behind: Option<String>,
 }
 
 /// A certificate that an operator banned.
@@ -175,6 +189,7 @@ impl Record {
                 .map(|archived| (archived.at, archived.certificate.fingerprint().to_string()))
                 .collect(),
             rollback: state.rollback.as_ref().map(RollbackRecord::of),
+            audit: None,
         }
     }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use agent_control::wire::Fault;
 use agent_management::Failure;
 use agent_management::dial::{Dialer, Timeouts};
+use agent_runtime::audit::Entry;
 use agent_runtime::bootstrap::{
-    Addition, Choice, ChooseError, Edit, EditError, Pick, Snapshot, Sources, SourcesError, Wanted, append,
-    choose, outlook, replace,
+    Addition, Change, Choice, ChooseError, Edit, EditError, Pick, Snapshot, Sources, SourcesError, Wanted,
+    append, choose, outlook, replace,
 };
 use agent_runtime::management::desk::dialer;
 use agent_runtime::servers::read_anchors;
@@ -207,7 +208,10 @@ impl Job<'_> {
                 question::show_difference(self.context.out, &self.path, change);
             }
             match self.sources.put(&snapshot, &change.bytes) {
-                Ok(()) => return Ok(edit),
+                Ok(()) => {
+                    self.record(chain, place, change, now);
+                    return Ok(edit);
+                }
                 Err(SourcesError::Changed { .. }) if !self.wish.replace => {
                     snapshot = self.sources.snapshot(&self.path).map_err(|error| file_error(&error))?;
                 }
@@ -215,6 +219,20 @@ impl Job<'_> {
             }
         }
         Err(file_error(&SourcesError::Changed { path: self.path.clone() }))
+    }
+
+    /// A source decides what is trusted, so that it was added to goes into the record of changes.
+    fn record(&self, chain: &FetchedChain, place: usize, change: &Change, now: Timestamp) {
+        let endpoint = self.context.endpoint();
+        let is_source = self.kind() != "file"
+            || endpoint.load().state.sources.iter().any(|source| source.id.path == self.path);
+        let Some(certificate) = chain.presented.all().nth(place).filter(|_| is_source) else { return };
+        let replaced: Vec<String> = change.removed.iter().map(|(anchor, _)| anchor.to_string()).collect();
+        let (path, sha256) = (self.path.display().to_string(), certificate.sha256.to_string());
+        let entry = Entry::source_added(now, &path, sha256, &self.server, &replaced);
+        if let Err(error) = endpoint.audit().append(|_| vec![entry]) {
+            self.context.out.note(&format!("{} {error}", styled(WARN, "warning:")));
+        }
     }
 
     /// What would become of the file.

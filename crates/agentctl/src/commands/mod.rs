@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod anchors;
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod diff;

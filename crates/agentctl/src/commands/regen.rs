@@ -47,6 +47,9 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
     if let Some(warning) = &once.warning {
         context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
     }
+    if let Some(warning) = endpoint.audit_warning().filter(|_| lock.is_some()) {
+        context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
+    }
     if let Some(failure) = &once.outcome.failure {
         let exit = crate::context::of_code(&failure.code);
         return Err(Error::new(exit, &failure.message).hint(&failure.remedy));

@@ -41,7 +41,8 @@ pub(crate) fn in_process(context: &Context) -> Result<StatusReport, Error> {
     let settings = agent_runtime::endpoint::Endpoint::trust_settings(&context.settings);
     let policy = trust_core::policy::combine(&once.state.policies);
     let servers = servers::remembered(&context.settings, &policy, context.clock.now());
-    let warnings: Vec<_> = once.warning.iter().chain(&once.outcome.plan.warnings).cloned().collect();
+    let mut warnings: Vec<_> = once.warning.iter().chain(&once.outcome.plan.warnings).cloned().collect();
+    warnings.extend(endpoint.audit_warning());
     let mut status = StatusReport::new(report::store(&stored, &settings, merged));
     status.sources = report::sources(&once.state, &[], Live::default()).sources;
     status.servers = servers.iter().map(ServerStatus::report).collect();

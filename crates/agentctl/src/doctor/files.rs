@@ -75,6 +75,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     found.extend(facts.ways.iter().filter_map(way));
     found.extend(facts.leftovers.iter().filter(|leftover| leftover.age >= SETTLED).map(leftover));
     found.extend(facts.strangers.iter().map(|path| stranger(path)));
+    found.extend(facts.audit.as_deref().map(audit_broken));
     found.extend(facts.put_aside.as_deref().map(put_aside));
     found.extend(facts.smp_agent.as_deref().map(|programs| smp_agent(facts, programs)));
     found
@@ -231,6 +232,16 @@ fn stranger(path: &Path) -> Finding {
         format!("{} is not a file of agentd's", escaped(path)),
         "the state directory is for agentd alone; a file that somebody keeps there may be in its way one day.",
         vec![format!("mv {} ELSEWHERE", quoted(path))],
+    )
+}
+
+fn audit_broken(words: &str) -> Finding {
+    Finding::new(
+        "audit-broken",
+        Severity::Error,
+        "the record of changes is not whole".to_owned(),
+        format!("{words}. Somebody changed or removed a part of it, or the disk lost one."),
+        vec!["agentctl audit --verify".to_owned(), "agentctl history".to_owned()],
     )
 }
 

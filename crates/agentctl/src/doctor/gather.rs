@@ -16,7 +16,7 @@ use trust_core::engine::Trigger;
 use trust_core::facts::Facts as CertificateFacts;
 
 use super::{Bundle, Daemon, Entry, Facts, Kind, Leftover, Named, Places, Socket, User, Way};
-use crate::commands::{anchors, lint, status};
+use crate::commands::{anchors, audit, lint, status};
 use crate::context::Context;
 use crate::error::Error;
 
@@ -59,6 +59,7 @@ pub(crate) fn facts(context: &Context) -> Result<Facts, Error> {
             installed: system::is_installed(context.root.as_deref()),
         },
         unit: unit.into_iter().map(|(file, _)| file).collect(),
+        audit: audit::broken(context).ok().flatten(),
         leftovers,
         strangers,
         put_aside,

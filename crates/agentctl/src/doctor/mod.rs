@@ -39,6 +39,8 @@ pub(crate) struct Facts {
     pub leftovers: Vec<Leftover>,
     /// Files in the state directory that are not ours.
     pub strangers: Vec<PathBuf>,
+    /// What is broken in the record of changes.
+    pub audit: Option<String>,
     /// `state.json.unusable` is there.
     pub put_aside: Option<PathBuf>,
     /// The anchors of the store that may issue.

@@ -39,6 +39,7 @@ fn healthy() -> Facts {
         bundle: Bundle::AsPublished,
         leftovers: Vec::new(),
         strangers: Vec::new(),
+        audit: None,
         put_aside: None,
         authorities: vec![named(1, 0, "k1", true), named(2, 1, "k2", false)],
         servers: vec![Server { url: "https://m/".to_owned(), problems: Vec::new(), ahead: Some(2) }],
@@ -207,6 +208,7 @@ fn what_lies_about() {
     assert_eq!(repair, Some(Repair::Remove { file: "/s/.f.agentd-new".into() }), "one may be under way");
     let _repair =
         one("foreign-file", Severity::Info, |facts| facts.strangers = vec!["/s/state/notes".into()]);
+    let _repair = one("audit-broken", Severity::Error, |facts| facts.audit = Some("line 3".to_owned()));
     let _repair =
         one("state-put-aside", Severity::Warning, |facts| facts.put_aside = Some(PathBuf::from("/s/u")));
     for smp_layout in [true, false] {

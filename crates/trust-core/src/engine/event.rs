@@ -45,6 +45,8 @@ pub enum Trigger {
     Operator {
         /// The user's id.
         uid: u32,
+        /// The process that asked, where it is known.
+        pid: Option<u32>,
     },
 }
 
@@ -59,7 +61,16 @@ impl Trigger {
             Self::Reload => "reload".to_owned(),
             Self::Refresh { .. } => "refresh".to_owned(),
             Self::Inventory => "inventory".to_owned(),
-            Self::Operator { uid } => format!("operator uid {uid}"),
+            Self::Operator { uid, .. } => format!("operator uid {uid}"),
+        }
+    }
+
+    /// The process that asked.
+    #[must_use]
+    pub fn pid(self) -> Option<u32> {
+        match self {
+            Self::Operator { pid, .. } => pid,
+            _ => None,
         }
     }
 }
@@ -171,6 +182,8 @@ pub enum Action {
         generation: Option<Box<Generation>>,
         /// The state.
         state: Arc<StoreState>,
+        /// What operators ordered, and the state notes with this.
+        orders: Vec<(Trigger, Order)>,
     },
     /// Try the servers with the store as it would be and as it is, then [`Event::Proven`].
     Prove(Question),
