@@ -60,3 +60,57 @@ pub fn no_writes_but(directories: &[&Path]) -> Confined {
 pub fn no_writes_but(_directories: &[&Path]) -> Confined {
     Confined::Not
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::thread;
+
+    use super::*;
+
+    /// In a thread of its own, which alone is confined.
+    fn confined(directories: Vec<std::path::PathBuf>, then: impl FnOnce() + Send + 'static) {
+        let test = thread::spawn(move || {
+            let directories: Vec<&Path> = directories.iter().map(std::path::PathBuf::as_path).collect();
+            if no_writes_but(&directories) == Confined::Fully {
+                then();
+            }
+        });
+        assert!(test.join().is_ok(), "a check in the confined thread failed");
+    }
+
+    #[test]
+    fn what_is_granted_can_be_written_and_nothing_else() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (inside, outside) = (scratch.path().join("inside"), scratch.path().join("outside"));
+        for directory in [&inside, &outside] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join("there"), "before").unwrap();
+        }
+        confined(vec![inside.clone()], move || {
+            fs::write(inside.join("new"), "new").unwrap();
+            fs::rename(inside.join("new"), inside.join("there")).unwrap();
+            let denied = |done: std::io::Result<()>| {
+                assert_eq!(done.map_err(|error| error.kind()), Err(ErrorKind::PermissionDenied));
+            };
+            denied(fs::write(outside.join("new"), "new"));
+            denied(fs::write(outside.join("there"), "after"));
+            denied(fs::remove_file(outside.join("there")));
+            denied(fs::create_dir(outside.join("below")));
+            denied(std::os::unix::fs::symlink("there", outside.join("link")));
+            // Reading stays as it was.
+            assert_eq!(fs::read_to_string(outside.join("there")).unwrap(), "before");
+        });
+    }
+
+    #[test]
+    fn a_second_one_only_takes_away() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().to_owned();
+        confined(Vec::new(), move || {
+            let _still = no_writes_but(&[&directory]);
+            assert!(fs::write(directory.join("new"), "new").is_err(), "as in the reader child");
+        });
+    }
+}

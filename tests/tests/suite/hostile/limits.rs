@@ -129,10 +129,36 @@ fn agentd_with_too_little() {
     if !tools::require(&["prlimit"]) {
         return;
     }
-    for limits in limits() {
+    // All at once: some live until their time is over.
+    std::thread::scope(|scope| {
+        for limits in limits() {
+            scope.spawn(move || {
+                let scene = Scene::new();
+                let what = format!("agentd {}", limits.join(" "));
+                live(&scene, &what, &mut scene.limited("agentd", &limits, &[]));
+            });
+        }
+    });
+}
+
+/// Where memory ends a program may, at any place; the store is as whole as after any other end.
+#[test]
+fn too_little_memory() {
+    if !tools::require(&["prlimit"]) {
+        return;
+    }
+    for megabytes in [12, 18, 20, 22, 24, 28, 32, 64] {
         let scene = Scene::new();
-        let what = format!("agentd {}", limits.join(" "));
-        live(&scene, &what, &mut scene.limited("agentd", &limits, &[]));
+        let limits = [format!("--as={}", megabytes << 20)];
+        let run = test_support::process::run(&mut scene.limited("agentctl", &limits, &["regen"]));
+        assert!(!run.err().contains("panicked"), "{megabytes} MB: {}", run.err());
+        let log = scene.endpoint.beside("limited.log");
+        let mut daemon = Owned::start(&mut scene.limited("agentd", &limits, &[]), &log);
+        follow(&scene, &format!("{megabytes} MB"), &mut daemon);
+        let _ended = daemon.wait();
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        assert!(!said.contains("panicked"), "{megabytes} MB: {said}");
+        scene.is_whole(&format!("{megabytes} MB"));
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify;
 use test_support::endpoint::{CurlSsl, replace, write};
 use test_support::pki::{self, Cert};
+use test_support::poll;
 use test_support::process::{command, run};
 use test_support::tools;
 
@@ -72,7 +73,11 @@ impl Scene {
         let link = named.with_extension("link");
         symlink(target, &link).and_then(|()| fs::rename(&link, &named)).expect("a place of ours");
         self.another_source_is_followed(what);
-        let sources = self.guest.endpoint.json(&["sources"]);
+        // The bundle is there a moment before what is said of it.
+        let sources = poll::until(&format!("{what}: its state"), || {
+            let sources = self.guest.endpoint.json(&["sources"]);
+            (source(&sources, &named)["state"] != "ok").then_some(sources)
+        });
         let found = source(&sources, &named);
         assert_eq!(
             (&found["state"], &found["error"]["code"]),
@@ -82,9 +87,11 @@ impl Scene {
         assert_eq!(found["anchors"], self.policy.len(), "{what}: the last good content counts");
         self.is_named(what, &named, "source-unreadable");
         replace(&named, pki::bundle(&self.policy));
-        let _regenerated = self.guest.endpoint.json(&["regen"]);
-        let status = self.guest.endpoint.json(&["status"]);
-        assert_eq!(codes(&status, &named.display().to_string()), [""; 0], "{what}: it is good again");
+        self.guest.daemon().signal(rustix::process::Signal::USR1);
+        poll::until(&format!("{what}: it is good again"), || {
+            let status = self.guest.endpoint.json(&["status"]);
+            codes(&status, &named.display().to_string()).is_empty().then_some(())
+        });
     }
 
     /// A second policy names a path that was never good.
@@ -106,19 +113,23 @@ impl Scene {
         self.round += 1;
         let new = &pki::roots(&format!("Round {}", self.round), 1)[0];
         replace(&self.guest.endpoint.site(), new.pem());
-        let asked = Instant::now();
-        let report = self.guest.endpoint.json(&["regen"]);
-        assert!(asked.elapsed() < SOON, "{what} holds up the others");
+        // By signal: those that are asked for over the socket are paced.
+        self.guest.daemon().signal(rustix::process::Signal::USR1);
+        let (changed, expected) = (Instant::now(), self.expected(Some(new)));
+        self.guest.endpoint.wait_for(what, &expected);
+        assert!(changed.elapsed() < SOON, "{what} holds up the others");
         assert!(self.guest.is_running(), "{what} ends the daemon");
-        assert_eq!(self.guest.endpoint.published(), Ok(self.expected(Some(new))), "{what}: {report}");
         assert_eq!(hanging_readers(&self.guest.endpoint), [0; 0], "{what}: a reader hangs");
     }
 
     #[track_caller]
     fn is_named(&self, what: &str, path: &Path, code: &str) {
-        let status = self.guest.endpoint.json(&["status"]);
-        let codes = codes(&status, &path.display().to_string());
-        assert!(codes.iter().any(|found| found == code), "{what}: {codes:?} of {}", status["problems"]);
+        let status = poll::until_ok(&format!("{what}: {code}"), || {
+            let status = self.guest.endpoint.json(&["status"]);
+            let codes = codes(&status, &path.display().to_string());
+            let named = codes.iter().any(|found| found == code);
+            if named { Ok(status) } else { Err(format!("{codes:?} of {}", status["problems"])) }
+        });
         for problem in status["problems"].as_array().expect("problems") {
             let words = problem["title"].as_str().map_or(0, str::len);
             let fixed = problem["fix"].as_array().is_some_and(|fix| !fix.is_empty());
