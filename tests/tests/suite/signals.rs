@@ -109,6 +109,8 @@ fn files_have_the_modes_that_are_promised() {
             .map(|metadata| metadata.permissions().mode() & 0o7777)
             .map_err(|e| e.kind())
     };
+    // It answers a moment before the first bundle stands.
+    poll::until("the first bundle", || endpoint.merged().exists().then_some(()));
     assert_eq!(mode("var/lib/agentd/cainfo-merged.pem"), Ok(0o644));
     assert_eq!(mode("var/lib/agentd/state"), Ok(0o700));
     assert_eq!(mode("var/lib/agentd/policies"), Ok(0o755));
