@@ -48,6 +48,7 @@ const LINES: &[(&str, How)] = &[
     // Without a terminal it asks for the fingerprint as an option; by a person it is played in the suite `fetch`.
     ("agentctl enroll https://mgmt.example", Here(2)),
     ("agentctl status", Here(0)),
+    ("agentctl doctor", Here(0)),
     ("agentctl lint new-ca.pem", Here(0)),
     ("agentctl regen", Here(0)),
     ("agentctl anchors list", Here(0)),
@@ -93,6 +94,7 @@ const PROSE: &[(&str, How)] = &[
     ("journalctl -u agentd", Machine),
     ("kill -9", Not("the machine kills the daemon so, by its number")),
     ("ls -ld /var/lib/agentd", Machine),
+    ("ls -l /var/lib/agentd/state/audit.jsonl", Machine),
     ("namei -l PATH", Machine),
     ("openssl x509 -in cert.pem -noout -fingerprint -sha256", Here(0)),
     ("ps -fp PID", Not("the machine has no procps")),
