@@ -154,6 +154,7 @@ const PROGRAMS: &[&str] = &[
     "ss",
     "stat",
     "sudo",
+    "sha256sum",
     "sysctl",
     "systemctl",
     "systemd-analyze",
