@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use test_support::endpoint::{Endpoint, write};
@@ -11,7 +10,7 @@ use test_support::pem::sha256_hex;
 use test_support::pki::{Cert, Recipe};
 use test_support::poll;
 use test_support::process::{Owned, command};
-use test_support::servers::{Counter, Server, free_port};
+use test_support::servers::{Counter, Server, deployed, free_port};
 use test_support::tools;
 
 pub(crate) const GUID: &str = "5f0c2f4e-8d8b-4c8e-9d53-0a6c1f6b7a11";
@@ -60,10 +59,7 @@ fn publish(server: &Server, endpoint: &Endpoint, version: u64, anchors: &[&Cert]
     fs::write(www.join("site-ca.pem"), bundle).expect("a scratch directory");
     fs::write(www.join(format!("{GUID}.xml")), policy).expect("a scratch directory");
     fs::write(www.join("index.json"), index.to_string()).expect("a scratch directory");
-    // As a deployment leaves it: older than the moment it is asked for.
-    let then = SystemTime::now() - Duration::from_secs(3600) + Duration::from_secs(version);
-    let file = fs::File::options().write(true).open(www.join("index.json")).expect("just written");
-    file.set_modified(then).expect("our own file");
+    deployed(&www.join("index.json"));
 }
 
 fn configure(endpoint: &Endpoint, servers: &[(&str, &str)], more: &str) {

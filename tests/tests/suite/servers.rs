@@ -6,14 +6,13 @@ mod kinds;
 mod life;
 mod ways;
 
-use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use test_support::endpoint::{Endpoint, write};
 use test_support::pem::sha256_hex;
 use test_support::pki::Cert;
+use test_support::servers::deployed;
 
 pub(crate) use crate::management::{GUID, authority, codes, documented, problems};
 
@@ -45,10 +44,7 @@ pub(crate) fn publish_as(directory: &Path, version: u64, policy: &str, anchors: 
     write(&policies.join(format!("{GUID}.xml")), policy);
     let path = policies.join("index.json");
     write(&path, index.to_string());
-    // As a deployment leaves it: older than the moment it is asked for.
-    let then = SystemTime::now() - Duration::from_secs(3600) + Duration::from_secs(version);
-    let file = File::options().write(true).open(path).expect("just written");
-    file.set_modified(then).expect("our own file");
+    deployed(&path);
 }
 
 /// `enroll` with policies and, where wanted, inventory; all steps done.

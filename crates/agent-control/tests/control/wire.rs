@@ -249,6 +249,7 @@ fn a_status_has_the_promised_shape() {
                 "version": "1.2.3", "pid": 7, "started": "2026-01-01T00:00:00Z", "configured": null,
                 "socket": "/run/agentd/control.sock", "uid": 0,
                 "watching": {"degraded": false, "directories": 3, "poll_seconds": 30, "unwatched": []},
+                "sandbox": {"state": "full", "writes": ["/var/lib/agentd"]},
             },
             "store": {
                 "path": "/store.pem", "generation": 3, "sha256": null, "anchors": 0, "retained": [], "held": null,
