@@ -103,6 +103,8 @@ fn a_directory_that_was_replaced_is_written_to_again() {
     let place = endpoint.beside("notify");
     let manager = UnixDatagram::bind(&place).expect("a place of ours");
     manager.set_nonblocking(true).expect("a socket of ours");
+    // Ten unread notices fill the socket's queue, and the daemon waits to say the next one.
+    let listen = || while manager.recv(&mut [0; 4096]).is_ok() {};
     let start = |managed: bool| {
         let mut daemon = command(program("agentd"));
         daemon.arg("--root").arg(endpoint.root());
@@ -112,6 +114,7 @@ fn a_directory_that_was_replaced_is_written_to_again() {
         let daemon = Owned::start(&mut daemon, &endpoint.beside("agentd.log"));
         let id = u64::from(daemon.id());
         poll::until("the daemon answers", || {
+            listen();
             let status = endpoint.agentctl(&["status", "--json"]);
             (status.code() == 0 && status.json()["daemon"]["pid"] == id).then_some(())
         });
@@ -142,9 +145,14 @@ fn a_directory_that_was_replaced_is_written_to_again() {
     replaced();
     replace(&endpoint.bootstrap(), new[1].pem());
     let _unwritable = endpoint.agentctl(&["regen"]);
+    poll::until("the daemon ends", || {
+        listen();
+        (!daemon.is_running()).then_some(())
+    });
     assert_eq!(daemon.wait().code(), Some(1), "{}", endpoint.log());
     let _daemon = start(true);
     poll::until("the next one writes", || {
+        listen();
         (endpoint.published() == Ok(pki::fingerprints(&new[1..]))).then_some(())
     });
 }
