@@ -260,8 +260,13 @@ mod tests {
 
     use super::*;
 
-    /// A process that another test is starting has our descriptors for the moment between its fork and its exec.
+    /// A process that a test here is starting has our descriptors for the moment between its fork and its exec.
     static STARTING: Mutex<()> = Mutex::new(());
+
+    /// The lock, as soon as no process that any other test is starting has it any more.
+    fn acquired_soon(state_dir: &Path) -> Lock {
+        test_support::poll::until_ok("the lock", || Lock::acquire(state_dir).map_err(|error| error.to_string()))
+    }
 
     #[test]
     fn the_second_is_told_who_holds_it_and_gets_it_afterwards() {
@@ -272,7 +277,7 @@ mod tests {
         assert!(matches!(error, LockError::Held { pid: Some(pid), .. } if pid == std::process::id()));
         assert!(error.to_string().ends_with(&format!("lock is held by process {}", std::process::id())));
         drop(first);
-        drop(Lock::acquire(dir.path()).unwrap());
+        drop(acquired_soon(dir.path()));
     }
 
     #[test]
@@ -280,12 +285,12 @@ mod tests {
         let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let lock = Lock::acquire(dir.path()).unwrap();
-        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        // Longer than the lock is waited for.
+        let mut child = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
         drop(lock);
-        let again = Lock::acquire(dir.path());
+        drop(acquired_soon(dir.path()));
         child.kill().unwrap();
         child.wait().unwrap();
-        again.unwrap();
     }
 
     #[test]
@@ -312,7 +317,7 @@ mod tests {
         let file = File::open(&lock).unwrap();
         flock(file.as_fd(), FlockOperation::LockExclusive).unwrap();
         drop(file);
-        drop(Lock::acquire(dir.path()).unwrap());
+        drop(acquired_soon(dir.path()));
     }
 
     #[test]
