@@ -265,7 +265,9 @@ mod tests {
 
     /// The lock, as soon as no process that any other test is starting has it any more.
     fn acquired_soon(state_dir: &Path) -> Lock {
-        test_support::poll::until_ok("the lock", || Lock::acquire(state_dir).map_err(|error| error.to_string()))
+        test_support::poll::until_ok("the lock", || {
+            Lock::acquire(state_dir).map_err(|error| error.to_string())
+        })
     }
 
     #[test]
