@@ -145,8 +145,22 @@ impl History {
         self.numbers().iter().rev().find_map(|number| self.get(*number).ok()).map(recovered)
     }
 
-    /// The numbers of the files, ascending.
-    fn numbers(&self) -> Vec<u64> {
+    /// When a generation was published and by whom, from the beginning of its file alone: for lists that have to be there
+    /// at once.
+    #[must_use]
+    pub fn glance(&self, number: u64) -> Option<(Timestamp, String)> {
+        let mut head = Vec::new();
+        fs::File::open(self.path(number)).ok()?.take(GLANCE).read_to_end(&mut head).ok()?;
+        let text = String::from_utf8_lossy(&head);
+        // The causes come behind, and lists that may be long.
+        let (head, _) = text.strip_prefix(MARK)?.split_once(",\"causes\":")?;
+        let Glance { at, by } = serde_json::from_str(&format!("{head}}}")).ok()?;
+        Some((at, by))
+    }
+
+    /// The numbers of the generations that are kept, ascending.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<u64> {
         let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let number = |entry: fs::DirEntry| {
             entry.file_name().to_str()?.strip_suffix(SUFFIX)?.parse().ok().filter(|number| *number > 0)
@@ -203,6 +217,16 @@ impl History {
         }
     }
 }
+
+/// The first fields of a record.
+#[derive(serde::Deserialize)]
+struct Glance {
+    at: Timestamp,
+    by: String,
+}
+
+/// More than those fields ever have.
+const GLANCE: u64 = 1024;
 
 const DIRECTORY: &str = "generations";
 const SUFFIX: &str = ".pem";

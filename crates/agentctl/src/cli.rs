@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::exit;
 
@@ -24,8 +24,11 @@ pub struct Global {
     /// Print one JSON document on stdout instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// When to use colour; without it NO_COLOR and CLICOLOR_FORCE are asked, and the terminal.
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_default_value = true)]
+    pub color: Color,
     /// Put the whole default layout under this directory: needs no root, disturbs nothing.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
     /// Read this configuration file.
     #[arg(long, global = true, value_name = "FILE", env = "AGENTD_CONFIG")]
@@ -36,6 +39,17 @@ pub struct Global {
     /// Say more on stderr.
     #[arg(short, long, global = true)]
     pub verbose: bool,
+}
+
+/// When output has colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    /// Into files and pipes too
+    Always,
+    /// Not even on a terminal
+    Never,
 }
 
 /// The commands.
@@ -111,10 +125,10 @@ pub enum Command {
     #[command(after_help = crate::commands::diff::HELP)]
     Diff {
         /// The older one; the store in force if it is not given
-        #[arg(value_name = "A")]
+        #[arg(value_name = "A", value_hint = ValueHint::FilePath)]
         from: Option<String>,
         /// The newer one; what the sources say now if A is not given either, else the store in force
-        #[arg(value_name = "B")]
+        #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
         to: Option<String>,
         /// Exit with 10 where they differ
         #[arg(long)]
@@ -221,20 +235,32 @@ Examples:
   agentctl watch
   agentctl watch --json | jq -c .event")]
     Watch,
-    /// Print shell completions
-    #[command(after_help = "Examples:
+    /// Print shell completions: they know the anchors, generations and servers of this endpoint
+    #[command(after_help = "The packages have them in place. Otherwise, as examples:
   agentctl completions bash > /etc/bash_completion.d/agentctl
-  agentctl completions zsh > \"${fpath[1]}/_agentctl\"")]
+  agentctl completions zsh > \"${fpath[1]}/_agentctl\"
+  agentctl completions fish > ~/.config/fish/completions/agentctl.fish")]
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        shell: Shell,
     },
     /// Print the man page, or write that of every command into a directory
     Man {
         /// Write agentctl.1, agentctl-status.1 and so on here
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
     },
+}
+
+/// A shell that has completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash, from 3.2 on
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
 }
 
 /// Questions about anchors.
@@ -282,7 +308,7 @@ pub struct Fetch {
     #[command(flatten)]
     pub how: FetchHow,
     /// Where the certificate goes: `bootstrap`, `site`, or any file of certificates
-    #[arg(long, value_name = "bootstrap|site|FILE", default_value = "bootstrap")]
+    #[arg(long, value_name = "bootstrap|site|FILE", default_value = "bootstrap", value_hint = ValueHint::FilePath)]
     pub to: String,
     /// Begin the file anew with this certificate alone; the difference is shown first
     #[arg(long)]

@@ -3,12 +3,14 @@
 //! Every command is a report (a value) and its rendering: JSON is the report as it is, text is drawn from it. Reports
 //! come from the daemon where one runs, else from the same code in this process.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 pub mod cli;
 mod commands;
+mod complete;
 mod context;
 mod doctor;
 mod error;
@@ -28,7 +30,10 @@ pub fn main() -> ExitCode {
         return code;
     }
     agent_runtime::file_size::is_an_error();
-    let cli = match Cli::try_parse() {
+    if complete::serve_if_asked() {
+        return Exit::Done.into();
+    }
+    let cli = match parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help, version or a usage error: clap knows where each goes. A closed pipe is nobody to tell.
@@ -36,6 +41,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
         }
     };
+    out::colour(cli.global.color);
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -43,6 +49,13 @@ pub fn main() -> ExitCode {
             error.exit.into()
         }
     }
+}
+
+/// The command line; what is said of one that is wrong has the colour that it asks for.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let command = Cli::command().color(out::colour_asked_for(&arguments));
+    let matches = command.try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
 }
 
 fn run(cli: &Cli) -> Result<Exit, Error> {

@@ -1,10 +1,12 @@
 //! Data to stdout, words to stderr; colour where a person reads it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use crate::cli::Color;
 use crate::error::Error;
 use crate::exit::Exit;
 
@@ -18,6 +20,29 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// Headings and names.
 pub(crate) const BOLD: Style = Style::new().bold();
+
+/// Settles whether output has colour, for the whole program.
+pub(crate) fn colour(wanted: Color) {
+    match wanted {
+        // The environment and the terminal are asked each time.
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
+
+/// What a command line asks for that may be wrong otherwise.
+pub(crate) fn colour_asked_for(arguments: &[OsString]) -> clap::ColorChoice {
+    let behind = |word: &OsString| word.to_str()?.strip_prefix("--color=").map(str::to_owned);
+    let pairs = arguments.windows(2).filter(|pair| pair[0] == "--color");
+    let apart = pairs.filter_map(|pair| pair[1].to_str().map(str::to_owned));
+    let last = arguments.iter().filter_map(behind).chain(apart).last();
+    match last.as_deref() {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
+}
 
 /// How output is wanted.
 #[derive(Debug, Clone, Copy)]

@@ -13,4 +13,5 @@ pub mod poll;
 pub mod process;
 pub mod search;
 pub mod servers;
+pub mod terminal;
 pub mod tools;

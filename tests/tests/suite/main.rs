@@ -15,6 +15,8 @@ mod changes;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod connect;
 #[cfg(test)]
 mod corpora;

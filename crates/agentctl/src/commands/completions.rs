@@ -5,15 +5,13 @@ use std::path::Path;
 
 use clap::CommandFactory as _;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Shell};
 use crate::error::Error;
 use crate::exit::Exit;
 
 /// Prints the completions of a shell.
-pub(crate) fn run(shell: clap_complete::Shell) -> Result<Exit, Error> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "agentctl", &mut text);
-    print(&text)
+pub(crate) fn run(shell: Shell) -> Result<Exit, Error> {
+    print(crate::complete::script(shell).as_bytes())
 }
 
 /// Prints the man page, or writes a page for each command into a directory.
