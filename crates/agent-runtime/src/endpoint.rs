@@ -168,6 +168,17 @@ impl Endpoint {
         }
     }
 
+    /// The same under other settings. What is known of the state beyond its files stays known: generations that are still
+    /// to be written, and where the record of changes ends.
+    #[must_use]
+    pub fn reloaded(&self, settings: &agent_config::Settings, root: Option<&Path>) -> Self {
+        let new = Self::new(settings, root);
+        if new.paths.state != self.paths.state {
+            return new;
+        }
+        Self { state: self.state.clone(), owed: Arc::clone(&self.owed), ..new }
+    }
+
     /// Where its files are.
     #[must_use]
     pub fn paths(&self) -> &StorePaths {

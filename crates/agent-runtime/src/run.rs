@@ -444,7 +444,7 @@ impl Runner {
                 let _gone = reply.send(self.view());
             }
             Command::Reload(settings) => {
-                let endpoint = Endpoint::new(&settings, self.root.as_deref());
+                let endpoint = self.endpoint.reloaded(&settings, self.root.as_deref());
                 if endpoint.paths().state != self.endpoint.paths().state {
                     // The lock is of the old place.
                     self.lock = None;

@@ -12,23 +12,29 @@ use reliability::scene::{Action, Control, Past};
 use reliability::warm;
 
 const HELP: &str = "\
-Usage: reliability COMMAND
+Usage: reliability COMMAND [ONLY]
+
+With ONLY, those alone whose name has this in it: regeneration, start, rollback, distrust; of power-cut ext4 or xfs.
 
   kill                     SIGKILL at every system call of a regeneration, a first start, a rollback, a distrust and
                            their recoveries
   errno                    every system call of the first three fails: ten errors, once and from then on
   warm                     both for a regeneration of a daemon that runs: killed; four errors, once and from then on
-  power-cut [short]        the power goes at every system call, on ext4 and XFS; as root
+  power-cut                the power goes at every system call, on ext4 and XFS; as root
+  power-cut short          at those that change the disk, and at a sample of the others
   write SORT FROM TO       a broken writer: in-place or no-sync";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["kill"] => kills(),
-        ["power-cut"] => power_cuts(1),
-        ["power-cut", "short"] => power_cuts(16),
-        ["errno"] => errnos(),
+        ["kill"] => kills(""),
+        ["kill", only] => kills(only),
+        ["power-cut"] => power_cuts(1, ""),
+        ["power-cut", "short"] => power_cuts(16, ""),
+        ["power-cut", only] => power_cuts(1, only),
+        ["errno"] => errnos(""),
+        ["errno", only] => errnos(only),
         ["warm"] => warm(),
         ["write", sort, from, to] => {
             control::write(sort, Path::new(from), Path::new(to)).map_err(|error| error.to_string())
@@ -44,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn kills() -> Result<(), String> {
+fn kills(only: &str) -> Result<(), String> {
     let extent = Extent { recovery_step: 1, workers: 2 };
     let regen = Action::agentctl(&["regen"]);
     let actions = [
@@ -53,10 +59,11 @@ fn kills() -> Result<(), String> {
         ("a rollback", Past::Settled, Action::agentctl(&["rollback", "1"])),
         ("a distrust", Past::Settled, Action::Distrust),
     ];
-    tell(actions.iter().map(|(what, past, action)| Ok(kill::sweep(what, *past, action, extent))))
+    let actions = actions.iter().filter(|(what, ..)| what.contains(only));
+    tell(actions.map(|(what, past, action)| Ok(kill::sweep(what, *past, action, extent))))
 }
 
-fn errnos() -> Result<(), String> {
+fn errnos(only: &str) -> Result<(), String> {
     let regen = Action::agentctl(&["regen"]);
     let extent = errno::Extent { errnos: errno::ERRNOS.len(), step: 1, workers: 2 };
     let control = Action::Control(Control::InPlace);
@@ -70,7 +77,8 @@ fn errnos() -> Result<(), String> {
         ("a first start", Past::Nothing, regen),
         ("a rollback", Past::Settled, Action::agentctl(&["rollback", "1"])),
     ];
-    tell(actions.iter().map(|(what, past, action)| Ok(errno::sweep(what, *past, action, extent))))
+    let actions = actions.iter().filter(|(what, ..)| what.contains(only));
+    tell(actions.map(|(what, past, action)| Ok(errno::sweep(what, *past, action, extent))))
 }
 
 fn warm() -> Result<(), String> {
@@ -81,17 +89,22 @@ fn warm() -> Result<(), String> {
 }
 
 /// Both file systems and both cuts; the short form leaves out most of the points that change nothing.
-fn power_cuts(step: usize) -> Result<(), String> {
+fn power_cuts(step: usize, only: &str) -> Result<(), String> {
     if !powercut::is_possible() {
         return Ok(());
     }
     let regen = Action::agentctl(&["regen"]);
-    for place in [
-        (Kind::Ext4, Cut::LogLost),
-        (Kind::Ext4, Cut::LogKept),
-        (Kind::Xfs, Cut::LogLost),
-        (Kind::Xfs, Cut::LogKept),
-    ] {
+    let places = [
+        ("ext4", (Kind::Ext4, Cut::LogLost)),
+        ("ext4", (Kind::Ext4, Cut::LogKept)),
+        ("xfs", (Kind::Xfs, Cut::LogLost)),
+        ("xfs", (Kind::Xfs, Cut::LogKept)),
+    ];
+    let places: Vec<_> = places.into_iter().filter(|(kind, _)| kind.contains(only)).collect();
+    if places.is_empty() {
+        return Err(HELP.to_owned());
+    }
+    for (_, place) in places {
         tell([powercut::sweep("a regeneration", &regen, Past::Changed, place, step)])?;
         if step == 1 {
             tell([powercut::sweep("a first start", &regen, Past::Nothing, place, step)])?;
@@ -114,6 +127,10 @@ fn say(to: &mut dyn std::io::Write, what: &dyn std::fmt::Display) {
 /// Prints figures as they come, for a sweep may take long; an error where a promise was broken.
 fn tell(all: impl IntoIterator<Item = Result<Figures, String>>) -> Result<(), String> {
     let mut broken = Vec::new();
+    let mut all = all.into_iter().peekable();
+    if all.peek().is_none() {
+        return Err(HELP.to_owned());
+    }
     for figures in all {
         let figures = figures?;
         say(&mut std::io::stdout(), &figures);

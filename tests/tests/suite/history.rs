@@ -1,8 +1,12 @@
 //! Generations: each publication is kept and told, any two lists are compared, and every step back is one command.
 
+use std::fs;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use test_support::endpoint::{Endpoint, write};
 use test_support::pki::{self, Cert};
+use test_support::poll;
 
 /// An endpoint with three generations: a; a and b; b and c.
 fn endpoint() -> (Vec<Cert>, Endpoint) {
@@ -155,6 +159,24 @@ fn what_cannot_be_gone_back_to_is_said() {
     let _run = fresh.agentctl(&["rollback"]).expect_code(5);
 }
 
+/// Another configuration is no reason to forget a generation whose bundle is in place and that could not be kept yet.
+#[test]
+fn a_generation_that_could_not_be_kept_is_kept_after_a_reload() {
+    let (certs, mut endpoint) = endpoint();
+    endpoint.start_daemon();
+    let kept = |number: u32| endpoint.path(&format!("var/lib/agentd/state/generations/{number}.pem"));
+    let (in_the_way, next) = (kept(4), kept(5));
+    fs::create_dir_all(in_the_way.join("not empty")).unwrap();
+    write(&endpoint.site(), pki::bundle(&certs[..3]));
+    poll::until("it is said", || endpoint.log().contains("4.pem").then_some(()));
+    endpoint.signal(Signal::HUP);
+    poll::until("it is read again", || endpoint.log().contains("configuration read again").then_some(()));
+    fs::remove_dir_all(&in_the_way).unwrap();
+    write(&endpoint.site(), pki::bundle(&certs));
+    poll::until("the next is kept", || next.is_file().then_some(()));
+    assert!(in_the_way.is_file(), "and the one before");
+}
+
 #[test]
 fn a_lost_state_is_found_again_in_the_generations() {
     let (certs, endpoint) = endpoint();
@@ -169,11 +191,11 @@ fn a_lost_state_is_found_again_in_the_generations() {
         assert_eq!(history["current"], 4, "numbers go on: {history}");
     }
     for file in ["state.json", "state.json.previous"] {
-        std::fs::remove_file(state.join(file)).expect("there");
+        fs::remove_file(state.join(file)).expect("there");
     }
     // The source cannot be read either: what it held is known from the generation.
-    std::fs::remove_file(endpoint.site()).expect("there");
-    std::fs::create_dir(endpoint.site()).expect("a directory in its place");
+    fs::remove_file(endpoint.site()).expect("there");
+    fs::create_dir(endpoint.site()).expect("a directory in its place");
     let regen = endpoint.agentctl(&["regen", "--json"]).json();
     assert_eq!(endpoint.published(), Ok(vec![certs[2].sha256()]), "{regen}");
 }
@@ -185,15 +207,15 @@ fn a_state_that_can_be_read_again_is_gone_on_with() {
     let only = vec![certs[2].sha256()];
     assert_eq!(endpoint.published(), Ok(only.clone()));
     let (state, away) = (endpoint.path("var/lib/agentd/state/state.json"), endpoint.beside("away"));
-    std::fs::rename(&state, &away).expect("there");
+    fs::rename(&state, &away).expect("there");
     // Not missing and not damaged: only not to be read.
-    std::fs::create_dir(&state).expect("a directory in its place");
+    fs::create_dir(&state).expect("a directory in its place");
     endpoint.start_daemon();
     write(&endpoint.site(), pki::bundle(&certs[1..4]));
     let failed = endpoint.agentctl(&["regen"]).expect_code(1);
     assert!(failed.err().contains("state.json"), "{}", failed.err());
     assert_eq!(endpoint.published(), Ok(only), "the store stays, and what was distrusted stays out");
-    std::fs::remove_dir(&state).and_then(|()| std::fs::rename(&away, &state)).expect("put back");
+    fs::remove_dir(&state).and_then(|()| fs::rename(&away, &state)).expect("put back");
     endpoint.wait_for("the state is gone on with", &pki::fingerprints(&certs[2..4]));
     assert_eq!(endpoint.json(&["distrust"])[0]["reason"], "stolen");
 }
