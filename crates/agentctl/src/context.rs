@@ -83,6 +83,20 @@ impl Context {
         remote: impl AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
         local: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.either_while("looking at the store and its sources", remote, local)
+    }
+
+    /// The same, for what takes its time: `words` say what is waited for.
+    ///
+    /// # Errors
+    /// Those of either.
+    pub(crate) fn either_while<T>(
+        &self,
+        words: &str,
+        remote: impl AsyncFnOnce(&mut Client) -> Result<T, ClientError>,
+        local: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let _progress = self.out.progress(words);
         // Where there is no socket there is nobody to talk to, and no runtime is needed for that.
         let answer = if self.has_socket() {
             Self::runtime()?.block_on(async {

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::Parser as _;
 
 pub mod cli;
 mod commands;
@@ -22,6 +22,7 @@ use cli::{Cli, Command};
 use context::Context;
 use error::Error;
 use exit::Exit;
+use out::HANG;
 
 /// Runs the program and says how it ended.
 #[must_use]
@@ -33,29 +34,33 @@ pub fn main() -> ExitCode {
     if complete::serve_if_asked() {
         return Exit::Done.into();
     }
-    let cli = match parse(std::env::args_os().collect()) {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Before anything is said, also of a command line that is wrong.
+    out::colour(out::colour_asked_for(&arguments));
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help, version or a usage error: clap knows where each goes. A closed pipe is nobody to tell.
-            let _ignored = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
-        }
+        Err(error) => return help_or_error(&error),
     };
-    out::colour(cli.global.color);
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            out::stderr_line(&format!("{} {error}", out::styled(out::BAD, "error:")));
+            out::stderr_line(&format!("{} {HANG}{error}", out::styled(out::BAD, "error:")));
             error.exit.into()
         }
     }
 }
 
-/// The command line; what is said of one that is wrong has the colour that it asks for.
-fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let command = Cli::command().color(out::colour_asked_for(&arguments));
-    let matches = command.try_get_matches_from(arguments)?;
-    Cli::from_arg_matches(&matches)
+/// Help and version, which are data, or what is wrong with the command line.
+fn help_or_error(error: &clap::Error) -> ExitCode {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        out::stderr_line(text.trim_end());
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+    }
+    match out::page(&text) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => error.exit.into(),
+    }
 }
 
 fn run(cli: &Cli) -> Result<Exit, Error> {

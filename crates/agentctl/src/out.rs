@@ -6,6 +6,12 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+mod fit;
+mod terminal;
+
+pub(crate) use fit::{HANG, columns, shorten, shorten_path, shorten_subject};
+pub(crate) use terminal::Progress;
+
 use crate::cli::Color;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -31,16 +37,16 @@ pub(crate) fn colour(wanted: Color) {
     }
 }
 
-/// What a command line asks for that may be wrong otherwise.
-pub(crate) fn colour_asked_for(arguments: &[OsString]) -> clap::ColorChoice {
+/// What a command line asks for, be it otherwise right or wrong.
+pub(crate) fn colour_asked_for(arguments: &[OsString]) -> Color {
     let behind = |word: &OsString| word.to_str()?.strip_prefix("--color=").map(str::to_owned);
     let pairs = arguments.windows(2).filter(|pair| pair[0] == "--color");
     let apart = pairs.filter_map(|pair| pair[1].to_str().map(str::to_owned));
     let last = arguments.iter().filter_map(behind).chain(apart).last();
     match last.as_deref() {
-        Some("always") => clap::ColorChoice::Always,
-        Some("never") => clap::ColorChoice::Never,
-        _ => clap::ColorChoice::Auto,
+        Some("always") => Color::Always,
+        Some("never") => Color::Never,
+        _ => Color::Auto,
     }
 }
 
@@ -65,40 +71,41 @@ impl Output {
     pub(crate) fn data<T: Serialize>(
         self,
         value: &T,
-        render: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+        render: impl FnOnce(&T, &mut Page) -> io::Result<()>,
     ) -> Result<(), Error> {
         let mut stdout = io::stdout().lock();
         // Into memory first: a line each would be a system call each, and a report may have thousands.
-        let mut text = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&stdout));
-        let rendered = if self.json {
-            serde_json::to_writer_pretty(&mut text, value)
-                .map_err(io::Error::from)
-                .and_then(|()| text.write_all(b"\n"))
+        let text = if self.json {
+            serde_json::to_vec_pretty(value).map_err(io::Error::from).map(|mut text| {
+                text.push(b'\n');
+                text
+            })
         } else {
-            render(value, &mut text)
+            Page::of(&stdout).fill(value, render)
         };
-        let written = rendered.and_then(|()| stdout.write_all(&text.into_inner()));
-        ignore_closed_pipe(written.and_then(|()| stdout.flush()))
+        let written = text.and_then(|text| stdout.write_all(&text)).and_then(|()| stdout.flush());
+        ignore_closed_pipe(written)
     }
 
-    /// Writes one line of JSON and flushes: an event of a stream.
+    /// Writes one line of JSON, or what `render` writes, and flushes: an event of a stream.
     ///
     /// # Errors
     /// [`Error`] where stdout cannot be written; a closed pipe is `Ok(false)`.
     pub(crate) fn line<T: Serialize>(
         self,
         value: &T,
-        render: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+        render: impl FnOnce(&T, &mut Page) -> io::Result<()>,
     ) -> Result<bool, Error> {
-        let mut stdout = anstream::AutoStream::auto(io::stdout().lock());
-        let written = if self.json {
-            serde_json::to_writer(&mut stdout, value)
-                .map_err(io::Error::from)
-                .and_then(|()| stdout.write_all(b"\n"))
+        let mut stdout = io::stdout().lock();
+        let text = if self.json {
+            serde_json::to_vec(value).map_err(io::Error::from).map(|mut text| {
+                text.push(b'\n');
+                text
+            })
         } else {
-            render(value, &mut stdout)
+            Page::of(&stdout).fill(value, render)
         };
-        match written.and_then(|()| stdout.flush()) {
+        match text.and_then(|text| stdout.write_all(&text)).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             other => ignore_closed_pipe(other).map(|()| true),
         }
@@ -117,12 +124,86 @@ impl Output {
             stderr_line(text);
         }
     }
+
+    /// Tells whoever waits at a terminal what for, once that takes longer than a second, until it is dropped.
+    pub(crate) fn progress(self, words: impl Into<String>) -> Progress {
+        Progress::begin(!self.json && !self.quiet, words.into())
+    }
+}
+
+/// Writes text to stdout that is no report.
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub(crate) fn page(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    let text = Page::of(&stdout).fill(text, |text, page| page.write_all(text.as_bytes()));
+    ignore_closed_pipe(text.and_then(|text| stdout.write_all(&text)).and_then(|()| stdout.flush()))
+}
+
+/// Text that is on its way to stdout: fitted to the terminal, or as it is where there is none.
+pub(crate) struct Page {
+    text: Vec<u8>,
+    width: Option<usize>,
+    colour: anstream::ColorChoice,
+}
+
+impl Page {
+    fn of(stdout: &io::StdoutLock<'_>) -> Self {
+        Self {
+            text: Vec::new(),
+            width: terminal::width(stdout),
+            colour: anstream::AutoStream::choice(stdout),
+        }
+    }
+
+    fn fill<T: ?Sized>(
+        mut self,
+        value: &T,
+        render: impl FnOnce(&T, &mut Self) -> io::Result<()>,
+    ) -> io::Result<Vec<u8>> {
+        render(value, &mut self)?;
+        let fitted = fit::fit(&String::from_utf8_lossy(&self.text), self.width);
+        let mut coloured = anstream::AutoStream::new(Vec::new(), self.colour);
+        coloured.write_all(fitted.as_bytes())?;
+        Ok(coloured.into_inner())
+    }
+
+    /// How wide a line may be; `None` for as wide as it is.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// The columns that are left behind so many, for what has one line only; enough to tell one from another.
+    pub(crate) fn left_behind(&self, used: usize) -> usize {
+        self.width.map_or(usize::MAX, |width| width.saturating_sub(used).max(12))
+    }
+
+    /// For what a program reads, even where a person looks on: no line is broken.
+    pub(crate) fn verbatim(&mut self, text: &str) -> io::Result<()> {
+        self.width = None;
+        self.write_all(text.as_bytes())
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes a line to stderr; where that is closed there is nobody to tell.
 pub(crate) fn stderr_line(text: &str) {
-    let mut stderr = anstream::AutoStream::auto(io::stderr().lock());
-    let _ignored = writeln!(stderr, "{text}");
+    terminal::say(text, "\n");
+}
+
+/// Asks something on stderr, and leaves the cursor behind it.
+pub(crate) fn ask(question: &str) {
+    terminal::say(question, "");
 }
 
 fn ignore_closed_pipe(result: io::Result<()>) -> Result<(), Error> {

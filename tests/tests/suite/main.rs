@@ -5,6 +5,8 @@
 
 mod alone;
 #[cfg(test)]
+mod at_a_terminal;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod batch;

@@ -12,8 +12,8 @@ use crate::cli::Anchors;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, WARN, styled};
-use crate::words::{count, day, relative};
+use crate::out::{BAD, BOLD, DIM, HANG, Page, WARN, columns, shorten_path, shorten_subject, styled};
+use crate::words::{count, day, local_of, relative};
 
 /// Lists the anchors, or shows one.
 pub(crate) fn run(context: &Context, command: &Anchors) -> Result<Exit, Error> {
@@ -102,41 +102,45 @@ fn detail(context: &Context, anchor: &AnchorReport) -> Result<Detailed, Error> {
     Ok(Detailed { anchor: anchor.clone(), facts })
 }
 
-fn render_list(report: &AnchorsReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+fn render_list(report: &AnchorsReport, now: Timestamp, page: &mut Page) -> io::Result<()> {
     if report.anchors.is_empty() {
-        return writeln!(out, "the store has no anchors; `agentctl status` says why");
+        return writeln!(page, "the store has no anchors; `agentctl status` says why");
     }
-    writeln!(
-        out,
-        "{}",
-        styled(
-            BOLD,
-            format!("{:>4}  {:<8}  {:<5}  {:<10} {:<14}  SUBJECT", "#", "ID", "KIND", "EXPIRES", "")
-        )
-    )?;
+    let narrow = page.width().is_some_and(|width| width < TABLE);
+    if !narrow {
+        let head = format!("{:>4}  {:<8}  {:<5}  {:<27}  SUBJECT", "#", "ID", "KIND", "EXPIRES");
+        writeln!(page, "{}", styled(BOLD, head))?;
+    }
     for anchor in &report.anchors {
-        writeln!(
-            out,
-            "{:>4}  {:<8}  {:<5}  {}  {}",
-            anchor.number,
-            &anchor.fingerprint[..anchor.fingerprint.len().min(8)],
-            anchor.kind,
-            expiry(anchor, now),
-            anchor.subject,
-        )?;
+        let id = &anchor.fingerprint[..anchor.fingerprint.len().min(8)];
+        let (number, kind) = (anchor.number, &anchor.kind);
+        if narrow {
+            let left = page.left_behind(8 + kind.len());
+            writeln!(page, "{number:>3}  {id:<8}  {HANG}{}", expiry(anchor, now))?;
+            writeln!(page, "      {kind}  {}", shorten_subject(&anchor.subject, left))?;
+        } else {
+            let row = format!("{number:>4}  {id:<8}  {kind:<5}  {}", expiry(anchor, now));
+            let left = page.left_behind(columns(&row) + 2);
+            writeln!(page, "{row}  {}", shorten_subject(&anchor.subject, left))?;
+        }
         if anchor.sources.is_empty() {
-            writeln!(out, "      {}", styled(WARN, standing_words(&anchor.standing)))?;
+            writeln!(page, "      {HANG}{}", styled(WARN, standing_words(&anchor.standing)))?;
         }
         for place in &anchor.sources {
-            writeln!(
-                out,
-                "      {}",
-                styled(DIM, format!("{} {} line {}", place.kind, place.path, place.line))
-            )?;
+            let line = format!("line {}", place.line);
+            let left = page.left_behind(6 + place.kind.len() + 2 + line.len());
+            let path = shorten_path(&place.path, left);
+            writeln!(page, "      {}", styled(DIM, format!("{} {path} {line}", place.kind)))?;
         }
     }
-    writeln!(out, "{}, in the order of trial", count(report.anchors.len() as u64, "anchor"))
+    writeln!(page, "{}, in the order of trial", count(report.anchors.len() as u64, "anchor"))
 }
+
+/// As long before the end as a server's lock shows it.
+const SOON: i64 = 30 * 24 * 60 * 60;
+
+/// The columns of the table, and enough of a subject to know it by.
+const TABLE: usize = 72;
 
 /// Why an anchor is in the store that no source holds.
 fn standing_words(standing: &str) -> &'static str {
@@ -148,10 +152,13 @@ fn standing_words(standing: &str) -> &'static str {
 
 fn expiry(anchor: &AnchorReport, now: Timestamp) -> String {
     let Ok(end) = anchor.not_after.parse::<Timestamp>() else { return anchor.not_after.clone() };
-    let text = format!("{:<10} {:<14}", day(end), format!("({})", relative(end, now)));
+    let soon = end.as_second() - now.as_second() < SOON;
+    let mark = if soon || anchor.status != "valid" { " !" } else { "" };
+    let text = format!("{:<27}", format!("{} ({}){mark}", day(end), relative(end, now)));
     match anchor.status.as_str() {
         "expired" => styled(BAD, text),
         "not-yet-valid" => styled(WARN, text),
+        _ if soon => styled(WARN, text),
         _ => text,
     }
 }
@@ -164,27 +171,35 @@ fn render_one(detailed: &Detailed, now: Timestamp, out: &mut dyn Write) -> io::R
     };
     let rest = anchor.not_after.parse().map_or_else(|_| String::new(), |end| relative(end, now));
     writeln!(out, "{}", styled(BOLD, format!("anchor {}: {}", anchor.number, anchor.subject)))?;
-    writeln!(out, "  fingerprint  {}", anchor.fingerprint)?;
-    writeln!(out, "  subject      {}", anchor.subject)?;
-    writeln!(out, "  issuer       {}{}", anchor.issuer, if facts.self_signed { " (itself)" } else { "" })?;
-    writeln!(out, "  valid        {} .. {}  {verdict}, ends {rest}", anchor.not_before, anchor.not_after)?;
-    writeln!(out, "  serial       {}", facts.serial)?;
-    writeln!(out, "  key          {}, SPKI sha256 {}", facts.key, facts.spki_sha256)?;
-    writeln!(out, "  signature    {}", facts.signature)?;
+    writeln!(out, "  fingerprint  {HANG}{}", anchor.fingerprint)?;
+    writeln!(out, "  subject      {HANG}{}", anchor.subject)?;
     writeln!(
         out,
-        "  can verify   {}",
+        "  issuer       {HANG}{}{}",
+        anchor.issuer,
+        if facts.self_signed { " (itself)" } else { "" }
+    )?;
+    writeln!(out, "  valid from   {HANG}{}", local_of(&anchor.not_before))?;
+    let ends = if anchor.status == "expired" { "ended" } else { "ends" };
+    writeln!(out, "  valid until  {HANG}{}  {verdict}, {ends} {rest}", local_of(&anchor.not_after))?;
+    writeln!(out, "  serial       {HANG}{}", facts.serial)?;
+    writeln!(out, "  key          {HANG}{}", facts.key)?;
+    writeln!(out, "  SPKI sha256  {HANG}{}", facts.spki_sha256)?;
+    writeln!(out, "  signature    {HANG}{}", facts.signature)?;
+    writeln!(
+        out,
+        "  can verify   {HANG}{}",
         if anchor.kind == "ca" { "what it issued, and itself" } else { "itself alone" }
     )?;
-    writeln!(out, "  key id       {}", facts.subject_key_id.as_deref().unwrap_or("none"))?;
+    writeln!(out, "  key id       {HANG}{}", facts.subject_key_id.as_deref().unwrap_or("none"))?;
     if !facts.names.is_empty() {
-        writeln!(out, "  names        {}", facts.names.join(", "))?;
+        writeln!(out, "  names        {HANG}{}", facts.names.join(", "))?;
     }
     for place in &anchor.sources {
-        writeln!(out, "  comes from   {} {} line {}", place.kind, place.path, place.line)?;
+        writeln!(out, "  comes from   {HANG}{} {} line {}", place.kind, place.path, place.line)?;
     }
     if anchor.sources.is_empty() {
-        writeln!(out, "  comes from   {}", styled(WARN, standing_words(&anchor.standing)))?;
+        writeln!(out, "  comes from   {HANG}{}", styled(WARN, standing_words(&anchor.standing)))?;
     }
     Ok(())
 }

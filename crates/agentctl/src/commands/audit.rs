@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::context::{Context, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, styled};
 use crate::words::{count, local_of};
 
 /// For `--help`.
@@ -113,29 +113,29 @@ impl BrokenReport {
     }
 }
 
-fn render(report: &AuditReport, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &AuditReport, out: &mut Page) -> io::Result<()> {
     for entry in &report.entries {
         let pid = entry.pid.map_or_else(String::new, |pid| format!(" pid {pid}"));
         let by = format!("by {}{pid}", entry.by);
         writeln!(
             out,
-            "{:>5}  {}  {}  {}",
+            "{:>5}  {HANG}{}  {}  {}",
             entry.seq,
             local_of(&entry.at),
             styled(BOLD, format!("{:<14}", entry.event)),
             styled(DIM, by)
         )?;
         for words in details(entry) {
-            writeln!(out, "       {words}")?;
+            writeln!(out, "       {HANG}{words}")?;
         }
     }
     match &report.broken {
-        Some(broken) => writeln!(out, "{} {}", styled(BAD, "✗"), broken.words()),
+        Some(broken) => writeln!(out, "{} {HANG}{}", styled(BAD, "✗"), broken.words()),
         None => {
             let since = if report.complete { "" } else { "; older ones were dropped" };
             writeln!(
                 out,
-                "{} {}, each after the one before{since}",
+                "{} {HANG}{}, each after the one before{since}",
                 styled(GOOD, "✓"),
                 count(report.seq, "line")
             )?;

@@ -17,12 +17,13 @@ use trust_core::plan::StoreState;
 use trust_tls::connect::{Outcome, Target};
 use trust_tls::{AnchorSet, Pin, Presented, PresentedCertificate, Request};
 
+use super::fetch::words_of;
 use super::verify::{VerdictReport, name_rule};
 use crate::cli;
 use crate::context::{Context, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, WARN, styled};
 use crate::words::{count, day, relative};
 
 /// One connection as JSON: the verdict and what is around it.
@@ -87,7 +88,11 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
     let mut reports = Vec::new();
     let mut exit = Exit::Done;
     let runtime = Context::runtime()?;
-    for (name, target, server) in wanted {
+    let progress = context.out.progress("");
+    let number = wanted.len();
+    for (index, (name, target, server)) in wanted.into_iter().enumerate() {
+        let place = if number == 1 { String::new() } else { format!(" ({} of {number})", index + 1) };
+        progress.now(format!("asking server {}{place}", words_of(&target)));
         let mut request =
             servers::request(&context.settings, &policy, server, &target.host, options.at.unwrap_or(now));
         adjust(&mut request, options)?;
@@ -112,6 +117,7 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
             }
         }
     }
+    drop(progress);
     remember(context, &seen, now);
     let bundle = bundle.display().to_string();
     let at = options.at.unwrap_or(now);
@@ -154,6 +160,7 @@ pub(super) fn standing(context: &Context, server: &Server) -> Result<Standing, E
     let target = servers::target(server);
     let request =
         servers::request(&context.settings, &policy, Some(server), &target.host, context.clock.now());
+    let _progress = context.out.progress(format!("asking server {}", words_of(&target)));
     let outcome = Context::runtime()?
         .block_on(servers::dial(&context.settings, Arc::clone(&set), &target, request.clone()))
         .map_err(|error| Error::new(Exit::Unreachable, &error).hint(error.remedy()))?;
@@ -174,7 +181,11 @@ fn retained(context: &Context) -> Vec<Retained> {
 }
 
 fn unreachable(error: &agent_management::Failure, name: &str) {
-    crate::out::stderr_line(&format!("{} {name}: {error}\nhint: {}", styled(BAD, "error:"), error.remedy()));
+    crate::out::stderr_line(&format!(
+        "{} {HANG}{name}: {error}\nhint: {HANG}{}",
+        styled(BAD, "error:"),
+        error.remedy()
+    ));
 }
 
 fn adjust(request: &mut Request, options: &cli::Connect) -> Result<(), Error> {
@@ -306,7 +317,7 @@ fn render(
         let ends = certificate.not_after.as_deref().and_then(|end| end.parse::<Timestamp>().ok());
         let ends =
             ends.map_or_else(String::new, |end| format!(", ends {} ({})", day(end), relative(end, at)));
-        writeln!(out, "  {}  by {}{}", certificate.subject, certificate.issuer, styled(DIM, ends))?;
+        writeln!(out, "  {HANG}{}  by {}{}", certificate.subject, certificate.issuer, styled(DIM, ends))?;
     }
     writeln!(
         out,
@@ -320,7 +331,7 @@ fn render(
             "ok" => (styled(GOOD, "✓"), format!("verifies ({})", report.verdict.matched.unwrap_or_default())),
             code => (styled(BAD, "✗"), code.to_owned()),
         };
-        writeln!(out, "  {mark} {} {subject}: {words}", tried.index + 1)?;
+        writeln!(out, "  {mark} {} {HANG}{subject}: {words}", tried.index + 1)?;
     }
     let others = set.len() - report.verdict.tried.len().min(set.len());
     if others > 0 {
@@ -331,7 +342,7 @@ fn render(
         };
         writeln!(
             out,
-            "  {} {others} {} {why}",
+            "  {} {HANG}{others} {} {why}",
             styled(DIM, "–"),
             if others == 1 { "other:" } else { "others:" }
         )?;
@@ -345,11 +356,17 @@ fn render(
     writeln!(out, "{lock}{why}: {}", report.verdict.detail)?;
     if report.verdict.result == "accept" {
         for reason in &report.lock_reasons {
-            writeln!(out, "  {} {}", styled(WARN, "!"), reason.message)?;
+            writeln!(out, "  {} {HANG}{}", styled(WARN, "!"), reason.message)?;
         }
     }
     if let Some(new) = &report.new_issuer {
-        writeln!(out, "  {} issued by {}, and by {} before", styled(WARN, "!"), new.issuer, new.before)?;
+        writeln!(
+            out,
+            "  {} {HANG}issued by {}, and by {} before",
+            styled(WARN, "!"),
+            new.issuer,
+            new.before
+        )?;
     }
     match &report.breaks {
         Some(end) => writeln!(

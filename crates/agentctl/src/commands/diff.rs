@@ -2,7 +2,7 @@
 //! say, or what a server presents.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use agent_control::wire::AnchorReport;
@@ -15,11 +15,11 @@ use trust_core::engine::Trigger;
 use trust_tls::connect::connect;
 use trust_tls::{AnchorSet, Request};
 
-use super::{anchors, connect as connecting, lint};
+use super::{anchors, connect as connecting, fetch, lint};
 use crate::context::{Context, of_code, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, shorten_subject, styled};
 use crate::words::{count, day};
 
 /// For `--help`.
@@ -171,6 +171,7 @@ fn presented(context: &Context, url: &str) -> Result<Vec<Entry>, Error> {
     // Only what it presents is wanted, so nothing is verified and nothing is sent.
     let request = Request::new(target.host.clone(), context.clock.now());
     let limit = context.settings.connect.timeout;
+    let _progress = context.out.progress(format!("asking server {}", fetch::words_of(&target)));
     let outcome = Context::runtime()?
         .block_on(connect(Arc::new(AnchorSet::new([])), &target, request, limit))
         .map_err(|error| Error::new(Exit::Unreachable, &error).hint(error.remedy()))?;
@@ -230,17 +231,19 @@ fn unique(list: &[Entry]) -> Vec<Entry> {
     list.iter().filter(|entry| seen.insert(&entry.fingerprint)).cloned().collect()
 }
 
-fn render(report: &DiffReport, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &DiffReport, out: &mut Page) -> io::Result<()> {
     writeln!(out, "{}", styled(BOLD, format!("{} → {}", report.from, report.to)))?;
     for entry in &report.removed {
-        writeln!(out, "{} {}", styled(BAD, "-"), words(entry))?;
+        writeln!(out, "{} {HANG}{}", styled(BAD, "-"), words(entry, out))?;
     }
     for entry in &report.added {
-        writeln!(out, "{} {}", styled(GOOD, "+"), words(entry))?;
+        writeln!(out, "{} {HANG}{}", styled(GOOD, "+"), words(entry, out))?;
     }
     for moved in &report.moved {
         let short = &moved.fingerprint[..moved.fingerprint.len().min(8)];
-        writeln!(out, "~ {short}  {}  from {} to {}", moved.subject, moved.from, moved.to)?;
+        let places = format!("from {} to {}", moved.from, moved.to);
+        let subject = shorten_subject(&moved.subject, out.left_behind(14 + places.len()));
+        writeln!(out, "~ {HANG}{short}  {subject}  {places}")?;
     }
     if report.same {
         return writeln!(out, "= the same anchors in the same order");
@@ -255,11 +258,19 @@ fn render(report: &DiffReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", styled(DIM, text))
 }
 
-fn words(entry: &Entry) -> String {
+fn words(entry: &Entry, page: &Page) -> String {
     let short = &entry.fingerprint[..entry.fingerprint.len().min(8)];
     let end = entry.not_after.parse::<Timestamp>().map_or_else(|_| entry.not_after.clone(), day);
-    format!("{short}  {}  until {end}", entry.subject)
+    if page.width().is_some_and(|width| width < NARROW) {
+        let subject = shorten_subject(&entry.subject, page.left_behind(2));
+        return format!("{short}  until {end}\n  {subject}");
+    }
+    let subject = shorten_subject(&entry.subject, page.left_behind(20 + end.len()));
+    format!("{short}  {subject}  until {end}")
 }
+
+/// Too little for a subject between fingerprint and end.
+const NARROW: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use crate::context::{Context, of_io};
 use crate::doctor::{self, Facts, Finding, Repair};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, WARN, stderr_line, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, WARN, stderr_line, styled};
 use crate::words::{count, remedy};
 
 /// For `--help`.
@@ -157,7 +157,7 @@ fn well(facts: &Facts, findings: &[Finding]) -> Vec<String> {
 
 fn render(report: &DoctorReport, root: Option<&Path>, out: &mut dyn Write) -> io::Result<()> {
     for words in &report.well {
-        writeln!(out, "{} {words}", styled(GOOD, "✓"))?;
+        writeln!(out, "{} {HANG}{words}", styled(GOOD, "✓"))?;
     }
     for (index, finding) in report.findings.iter().enumerate() {
         let problem = &finding.problem;
@@ -167,18 +167,18 @@ fn render(report: &DoctorReport, root: Option<&Path>, out: &mut dyn Write) -> io
             Severity::Info => (DIM, "i"),
         };
         let code = styled(DIM, format!("[{}]", problem.code));
-        writeln!(out, "{} {} {} {code}", styled(style, mark), index + 1, problem.title)?;
+        writeln!(out, "{} {} {HANG}{} {code}", styled(style, mark), index + 1, problem.title)?;
         if !problem.why.is_empty() {
-            writeln!(out, "      why  {}", problem.why)?;
+            writeln!(out, "      why  {HANG}{}", problem.why)?;
         }
         for (index, fix) in problem.fix.iter().enumerate() {
             let safe =
                 if finding.fixable && index == 0 { styled(DIM, "   (--fix does it)") } else { String::new() };
-            writeln!(out, "      fix  {}{safe}", remedy(fix, root))?;
+            writeln!(out, "      fix  {HANG}{}{safe}", remedy(fix, root))?;
         }
     }
     for command in &report.fixed {
-        writeln!(out, "{} fixed: {command}", styled(GOOD, "✓"))?;
+        writeln!(out, "{} {HANG}fixed: {command}", styled(GOOD, "✓"))?;
     }
     let number = |severity| {
         report.findings.iter().filter(|finding| finding.problem.severity == severity).count() as u64

@@ -25,7 +25,7 @@ use crate::cli;
 use crate::context::{Context, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{WARN, styled};
+use crate::out::{HANG, WARN, styled};
 
 mod question;
 mod report;
@@ -127,9 +127,12 @@ impl Job<'_> {
     fn run(&self, wanted: &[Wanted]) -> Result<FetchReport, Error> {
         let name = self.wish.server_name;
         let dialer = self.dialer().map_err(|error| unreachable(&self.server, &error))?;
+        let progress =
+            self.context.out.progress(format!("asking server {} for its certificate", self.server));
         let chain = Context::runtime()?
             .block_on(dialer.fetch_chain(self.target, name))
             .map_err(|error| unreachable(&self.server, &error))?;
+        drop(progress);
         let now = self.context.clock.now();
         let present = self.judge_by_store(&chain, now);
         let mut report = FetchReport::new(&self.server, name, &chain, &present);
@@ -231,7 +234,7 @@ impl Job<'_> {
         let (path, sha256) = (self.path.display().to_string(), certificate.sha256.to_string());
         let entry = Entry::source_added(now, &path, sha256, &self.server, &replaced);
         if let Err(error) = endpoint.audit().append(|_| vec![entry]) {
-            self.context.out.note(&format!("{} {error}", styled(WARN, "warning:")));
+            self.context.out.note(&format!("{} {HANG}{error}", styled(WARN, "warning:")));
         }
     }
 
@@ -285,7 +288,7 @@ impl Job<'_> {
             );
         }
         for warning in &report.warnings {
-            self.context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
+            self.context.out.note(&format!("{} {HANG}{}", styled(WARN, "warning:"), warning.message));
         }
     }
 
@@ -346,7 +349,7 @@ fn place(context: &Context, sources: &Sources, to: &str) -> Result<PathBuf, Erro
 }
 
 /// A server as it is written on the command line.
-pub(super) fn words_of(target: &Target) -> String {
+pub(crate) fn words_of(target: &Target) -> String {
     if target.host.contains(':') {
         format!("[{}]:{}", target.host, target.port)
     } else {

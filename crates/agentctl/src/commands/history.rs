@@ -1,6 +1,6 @@
 //! `agentctl history`: the generations of the store.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use agent_control::wire::{GenerationReport, HistoryReport};
 use agent_runtime::report;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, BOLD, GOOD, HANG, Page, WARN, styled};
 use crate::words::{count, local_of, relative_of};
 
 /// Lists the generations, the latest first.
@@ -36,44 +36,67 @@ pub(super) fn get(context: &Context) -> Result<HistoryReport, Error> {
     )
 }
 
-fn render(report: &HistoryReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &HistoryReport, now: Timestamp, page: &mut Page) -> io::Result<()> {
     if report.generations.is_empty() {
-        return writeln!(out, "the store was never published; `agentctl status` says why");
+        return writeln!(page, "the store was never published; `agentctl status` says why");
     }
-    let head =
-        format!("{:>5}   {:<26}  {:>7}  {:<9}  {:<14}  WHY", "GEN", "PUBLISHED", "ANCHORS", "CHANGE", "BY");
-    writeln!(out, "{}", styled(BOLD, head))?;
+    let narrow = page.width().is_some_and(|width| width < TABLE);
+    if !narrow {
+        let head = format!(
+            "{:>5}   {:<26}  {:>7}  {:<9}  {:<14}  WHY",
+            "GEN", "PUBLISHED", "ANCHORS", "CHANGE", "BY"
+        );
+        writeln!(page, "{}", styled(BOLD, head))?;
+    }
     for generation in &report.generations {
-        render_one(generation, generation.number == report.current, out)?;
+        let mark = if generation.number == report.current { styled(GOOD, "●") } else { " ".to_owned() };
+        let change = format!("+{} -{}", generation.added.len(), generation.removed.len());
+        let number = generation.number;
+        let (at, by) = (local_of(&generation.at), &generation.by);
+        if narrow {
+            let anchors = count(generation.anchors, "anchor");
+            let apart = if page.width().is_some_and(|width| width < ROW) { "\n        " } else { "  " };
+            writeln!(page, "{number:>5} {mark} {at}{apart}{HANG}{anchors}  {change}  by {by}")?;
+            render_why(generation, 8, page)?;
+        } else {
+            write!(page, "{number:>5} {mark} {at:<26}  {:>7}  {change:<9}  {by:<14}  ", generation.anchors)?;
+            render_why(generation, 0, page)?;
+        }
     }
     if let Some(rollback) = &report.rollback {
         let end = rollback.until.as_ref().map_or_else(
             || "until a source changes".to_owned(),
             |until| format!("until {} ({})", local_of(until), relative_of(until, now)),
         );
-        writeln!(out, "{} rolled back to generation {} {end}", styled(WARN, "!"), rollback.generation)?;
+        writeln!(
+            page,
+            "{} {HANG}rolled back to generation {} {end}",
+            styled(WARN, "!"),
+            rollback.generation
+        )?;
     }
     Ok(())
 }
 
-fn render_one(generation: &GenerationReport, current: bool, out: &mut dyn Write) -> io::Result<()> {
-    let mark = if current { styled(GOOD, "●") } else { " ".to_owned() };
-    let change = format!("+{} -{}", generation.added.len(), generation.removed.len());
-    let why = generation.why.first().map_or("", String::as_str);
-    writeln!(
-        out,
-        "{:>5} {mark} {:<26}  {:>7}  {change:<9}  {:<14}  {why}",
-        generation.number,
-        local_of(&generation.at),
-        generation.anchors,
-        generation.by,
-    )?;
-    for why in generation.why.iter().skip(1) {
-        writeln!(out, "{:73}{}", "", styled(DIM, why))?;
-    }
+/// The reasons, a line each: the first `indent` columns in, or where the cursor is if that is none.
+fn render_why(generation: &GenerationReport, indent: usize, page: &mut Page) -> io::Result<()> {
+    let mut lines: Vec<String> = generation.why.clone();
     if !generation.retained.is_empty() {
         let retained = count(generation.retained.len() as u64, "anchor");
-        writeln!(out, "{:73}{}", "", styled(BAD, format!("{retained} retained for servers")))?;
+        lines.push(styled(BAD, format!("{retained} retained for servers")));
     }
-    Ok(())
+    let (first, others) =
+        lines.split_first().map_or(("", [].as_slice()), |(first, others)| (first.as_str(), others));
+    let further = if indent == 0 { BEFORE_WHY } else { indent };
+    if !(first.is_empty() && indent > 0) {
+        writeln!(page, "{:indent$}{HANG}{first}", "")?;
+    }
+    others.iter().try_for_each(|line| writeln!(page, "{:further$}{HANG}{line}", ""))
 }
+
+/// Columns of the table before the reason.
+const BEFORE_WHY: usize = 74;
+/// A generation in one line, without its reason.
+const ROW: usize = 72;
+/// What a reason is told in beside them.
+const TABLE: usize = 110;

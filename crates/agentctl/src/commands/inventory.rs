@@ -6,11 +6,11 @@ use agent_control::wire::{AnchorsReport, InventoryReport, StatusReport};
 use agent_management::inventory::Form;
 use agent_runtime::management::report;
 
-use super::refresh::{exit_of_attempts, has_management, in_process, not_configured, write_attempts};
+use super::refresh::{asking, exit_of_attempts, has_management, in_process, not_configured, write_attempts};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{GOOD, WARN, styled};
+use crate::out::{GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// What the inventory is drawn from.
@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, print: bool) -> Result<Exit, Error> {
         let document = made(context)?;
         // The document is JSON already: with --json and without.
         let value: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
-        context.out.data(&value, |_, out| out.write_all(document.as_bytes()))?;
+        context.out.data(&value, |_, page| page.verbatim(&document))?;
         return Ok(Exit::Done);
     }
     let report = inventory(context)?;
@@ -38,7 +38,8 @@ pub(crate) fn inventory(context: &Context) -> Result<InventoryReport, Error> {
     if context.settings.inventory.path.is_none() || !has_management(context) {
         return Err(not_configured(&report::no_inventory()));
     }
-    context.either(
+    context.either_while(
+        &asking(context, "to take inventory"),
         async |client| client.inventory(false).await,
         |context| {
             let endpoint = context.endpoint();
@@ -72,7 +73,7 @@ pub(crate) fn reports(context: &Context) -> Option<Reports> {
     Some((status, anchors))
 }
 
-fn render(report: &InventoryReport, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &InventoryReport, out: &mut Page) -> io::Result<()> {
     write_attempts(&report.attempts, out)?;
     let dropped = match report.dropped {
         0 => String::new(),
@@ -80,11 +81,16 @@ fn render(report: &InventoryReport, out: &mut dyn Write) -> io::Result<()> {
     };
     match (report.result.as_str(), &report.server) {
         ("sent", Some(server)) => {
-            writeln!(out, "{} {server}: {} sent{dropped}", styled(GOOD, "✓"), count(report.sent, "document"))
+            writeln!(
+                out,
+                "{} {HANG}{server}: {} sent{dropped}",
+                styled(GOOD, "✓"),
+                count(report.sent, "document")
+            )
         }
         _ => writeln!(
             out,
-            "{} no server took it: {} for one{dropped}",
+            "{} {HANG}no server took it: {} for one{dropped}",
             styled(WARN, "!"),
             match report.waiting {
                 1 => "1 document waits".to_owned(),

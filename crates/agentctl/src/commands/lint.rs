@@ -14,8 +14,8 @@ use trust_formats::certificates::{Limits, Note};
 use crate::cli::Global;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
-use crate::words::{count, relative_of};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Output, WARN, styled};
+use crate::words::{count, local_of, relative_of};
 
 /// What is in one file.
 #[derive(Debug, Serialize)]
@@ -104,7 +104,7 @@ pub(crate) fn run(global: &Global, files: &[PathBuf]) -> Result<Exit, Error> {
             Ok(bytes) => reports.push(report(path, &bytes, now)),
             Err(error) => {
                 crate::out::stderr_line(&format!(
-                    "{} cannot read {}: {error}",
+                    "{} {HANG}cannot read {}: {error}",
                     styled(BAD, "error:"),
                     path.display()
                 ));
@@ -206,15 +206,15 @@ fn render(report: &FileReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
             "valid" => styled(GOOD, "✓"),
             _ => styled(WARN, "!"),
         };
-        writeln!(out, "  {mark} line {:<5} {}", anchor.line, anchor.subject)?;
+        writeln!(out, "  {mark} line {:<5} {HANG}{}", anchor.line, anchor.subject)?;
         writeln!(
             out,
-            "      {}  {}{}, {}, ends {} ({})",
+            "      {HANG}{}  {}{}, {}, ends {} ({})",
             styled(DIM, &anchor.sha256[..16]),
             if anchor.is_ca { "CA" } else { "no CA" },
             if anchor.facts.self_signed { ", self-signed" } else { "" },
             anchor.facts.key,
-            anchor.not_after,
+            local_of(&anchor.not_after),
             if anchor.status == "valid" {
                 relative_of(&anchor.not_after, now)
             } else {
@@ -223,10 +223,17 @@ fn render(report: &FileReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
         )?;
     }
     for reject in &report.rejected {
-        writeln!(out, "  {} line {:<5} {}: {}", styled(BAD, "✗"), reject.line, reject.reason, reject.detail)?;
+        writeln!(
+            out,
+            "  {} line {:<5} {HANG}{}: {}",
+            styled(BAD, "✗"),
+            reject.line,
+            reject.reason,
+            reject.detail
+        )?;
     }
     for hint in &report.hints {
-        writeln!(out, "  {} {hint}", styled(DIM, "note:"))?;
+        writeln!(out, "  {} {HANG}{hint}", styled(DIM, "note:"))?;
     }
     Ok(())
 }

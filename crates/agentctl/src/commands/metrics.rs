@@ -26,6 +26,6 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
         },
     )?;
     let report = MetricsReport { content_type: "text/plain; version=0.0.4", text };
-    context.out.data(&report, |report, out| out.write_all(report.text.as_bytes()))?;
+    context.out.data(&report, |report, page| page.verbatim(&report.text))?;
     Ok(Exit::Done)
 }

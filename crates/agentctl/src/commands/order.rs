@@ -103,8 +103,11 @@ fn digits(text: &str) -> Result<String, Error> {
 
 fn carry_out(context: &Context, what: What, dry_run: bool) -> Result<Exit, Error> {
     let order = Order { what, dry_run };
-    let report =
-        context.either(async |client| client.order(&order).await, |context| in_process(context, &order))?;
+    let report = context.either_while(
+        regen::REGENERATING,
+        async |client| client.order(&order).await,
+        |context| in_process(context, &order),
+    )?;
     context.out.data(&report, regen::render)?;
     Ok(Exit::Done)
 }

@@ -10,10 +10,11 @@ use agent_runtime::management::{InProcess, report};
 use agent_runtime::turns::Turns;
 use trust_tls::Code;
 
+use super::fetch::words_of;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, GOOD, WARN, styled};
+use crate::out::{BAD, GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// Refreshes through the daemon or in process.
@@ -32,7 +33,8 @@ pub(crate) fn refresh(context: &Context, allow_downgrade: bool) -> Result<Refres
     if context.settings.refresh.index.is_none() || !has_management(context) {
         return Err(not_configured(&report::no_index()));
     }
-    context.either(
+    context.either_while(
+        &asking(context, "for policies"),
         async |client| client.refresh(allow_downgrade).await,
         |context| {
             let endpoint = context.endpoint();
@@ -43,6 +45,16 @@ pub(crate) fn refresh(context: &Context, allow_downgrade: bool) -> Result<Refres
                 .ok_or_else(|| Error::new(Exit::Failed, "nothing was done"))
         },
     )
+}
+
+/// Which management servers are asked, for whoever waits.
+pub(super) fn asking(context: &Context, what: &str) -> String {
+    let management =
+        context.settings.servers.iter().filter(|server| server.role == agent_config::Role::Management);
+    match management.collect::<Vec<_>>().as_slice() {
+        [server] => format!("asking {} {what}", words_of(&agent_runtime::servers::target(server))),
+        servers => format!("asking {} management servers {what}", servers.len()),
+    }
 }
 
 /// How a refresh ends.
@@ -107,13 +119,13 @@ const UNREACHED: [&str; 13] = [
     "server-error",
 ];
 
-fn render(report: &RefreshReport, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &RefreshReport, out: &mut Page) -> io::Result<()> {
     write_attempts(&report.attempts, out)?;
     let server = report.server.as_deref().unwrap_or_default();
     match report.result.as_str() {
         "taken" => writeln!(
             out,
-            "{} {server}: {} written, {} removed",
+            "{} {HANG}{server}: {} written, {} removed",
             styled(GOOD, "✓"),
             count(report.written.len() as u64, "file"),
             report.removed_files.len()
@@ -121,7 +133,7 @@ fn render(report: &RefreshReport, out: &mut dyn Write) -> io::Result<()> {
         "unchanged" => {
             writeln!(out, "= {server}: nothing new ({})", report.how.as_deref().unwrap_or("same files"))?;
         }
-        _ => return writeln!(out, "{} no policies; those that are there stay", styled(BAD, "✗")),
+        _ => return writeln!(out, "{} {HANG}no policies; those that are there stay", styled(BAD, "✗")),
     }
     for file in &report.written {
         writeln!(out, "  {file}")?;
@@ -142,8 +154,15 @@ fn render(report: &RefreshReport, out: &mut dyn Write) -> io::Result<()> {
 /// Each server that failed, why, and what to do.
 pub(crate) fn write_attempts(attempts: &[AttemptReport], out: &mut dyn Write) -> io::Result<()> {
     for attempt in attempts {
-        writeln!(out, "{} {} [{}]: {}", styled(WARN, "!"), attempt.server, attempt.code, attempt.message)?;
-        writeln!(out, "    fix  {}", attempt.remedy)?;
+        writeln!(
+            out,
+            "{} {HANG}{} [{}]: {}",
+            styled(WARN, "!"),
+            attempt.server,
+            attempt.code,
+            attempt.message
+        )?;
+        writeln!(out, "    fix  {HANG}{}", attempt.remedy)?;
     }
     Ok(())
 }

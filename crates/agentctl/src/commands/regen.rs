@@ -10,7 +10,7 @@ use super::sources::write_rejects;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, DIM, GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// Regenerates through the daemon or in process.
@@ -25,11 +25,15 @@ pub(crate) fn run(context: &Context, force: bool, dry_run: bool) -> Result<Exit,
 /// # Errors
 /// Those of the daemon, or of doing it in process.
 pub(super) fn regenerate(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
-    context.either(
+    context.either_while(
+        REGENERATING,
         async |client| client.regenerate(Ask { force, dry_run }).await,
         |context| in_process(context, force, dry_run),
     )
 }
+
+/// What a regeneration may wait for.
+pub(super) const REGENERATING: &str = "regenerating; servers are asked where an anchor would go";
 
 fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
     carry_out(context, Context::ask(force, dry_run))
@@ -45,10 +49,10 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
     let once =
         agent_runtime::once::regenerate(&endpoint, lock.as_ref(), &context.settings, &*context.clock, ask);
     if let Some(warning) = &once.warning {
-        context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
+        context.out.note(&format!("{} {HANG}{}", styled(WARN, "warning:"), warning.message));
     }
     if let Some(warning) = endpoint.audit_warning().filter(|_| lock.is_some()) {
-        context.out.note(&format!("{} {}", styled(WARN, "warning:"), warning.message));
+        context.out.note(&format!("{} {HANG}{}", styled(WARN, "warning:"), warning.message));
     }
     if let Some(failure) = &once.outcome.failure {
         let exit = crate::context::of_code(&failure.code);
@@ -57,7 +61,7 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
     Ok(report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default()))
 }
 
-pub(super) fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn render(report: &RegenReport, out: &mut Page) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "✓"),
@@ -66,18 +70,18 @@ pub(super) fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()
         };
         writeln!(
             out,
-            "{mark} {:<9} {}  {}",
+            "{mark} {:<9} {HANG}{}  {}",
             source.kind,
             source.path,
             state_words(&source.state, source.anchors)
         )?;
         if let Some(error) = &source.error {
-            writeln!(out, "    {}: {}", error.message, error.remedy)?;
+            writeln!(out, "    {HANG}{}: {}", error.message, error.remedy)?;
         }
         write_rejects(out, source)?;
     }
     for warning in &report.warnings {
-        writeln!(out, "{} {}", styled(WARN, "!"), warning.message)?;
+        writeln!(out, "{} {HANG}{}", styled(WARN, "!"), warning.message)?;
     }
     for fingerprint in &report.added {
         writeln!(out, "{} {fingerprint}", styled(GOOD, "+"))?;
@@ -86,15 +90,21 @@ pub(super) fn render(report: &RegenReport, out: &mut dyn Write) -> io::Result<()
         writeln!(out, "{} {fingerprint}", styled(BAD, "-"))?;
     }
     for retained in &report.retained {
-        writeln!(out, "{} {} stays: {}", styled(WARN, "!"), retained.fingerprint, stays_words(retained))?;
+        writeln!(
+            out,
+            "{} {HANG}{} stays: {}",
+            styled(WARN, "!"),
+            retained.fingerprint,
+            stays_words(retained)
+        )?;
     }
     let store = format!("generation {}, {}", report.generation, count(report.bundle.anchors, "anchor"));
     match (&report.held, report.changed, report.dry_run) {
-        (Some(held), ..) => writeln!(out, "{} held: {}", styled(BAD, "✗"), held.detail),
+        (Some(held), ..) => writeln!(out, "{} {HANG}held: {}", styled(BAD, "✗"), held.detail),
         (None, true, true) => writeln!(out, "would write {store}; nothing was changed"),
-        (None, true, false) => writeln!(out, "{} {store}: {}", styled(GOOD, "✓"), report.bundle.path),
+        (None, true, false) => writeln!(out, "{} {HANG}{store}: {}", styled(GOOD, "✓"), report.bundle.path),
         (None, false, _) if report.bundle.sha256.is_none() => {
-            writeln!(out, "{} no source holds an anchor: there is no store yet", styled(WARN, "!"))
+            writeln!(out, "{} {HANG}no source holds an anchor: there is no store yet", styled(WARN, "!"))
         }
         (None, false, _) => writeln!(out, "= {store}: nothing changed, nothing written"),
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, WARN, shorten, styled};
 use crate::words::{count, relative_of};
 
 /// Shows the sources as the daemon last saw them, or as they are now.
@@ -25,18 +25,18 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-fn render(report: &SourcesReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &SourcesReport, now: Timestamp, out: &mut Page) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "●"),
             "missing" => styled(DIM, "○"),
             _ => styled(WARN, "▲"),
         };
-        writeln!(out, "{mark} {} {}", styled(BOLD, &source.kind), source.path)?;
+        writeln!(out, "{mark} {HANG}{} {}", styled(BOLD, &source.kind), source.path)?;
         match (&source.sha256, &source.error) {
             (_, Some(error)) => {
-                writeln!(out, "    {}: {}", styled(BAD, "cannot be read"), error.message)?;
-                writeln!(out, "    fix: {}", error.remedy)?;
+                writeln!(out, "    {}: {HANG}{}", styled(BAD, "cannot be read"), error.message)?;
+                writeln!(out, "    fix: {HANG}{}", error.remedy)?;
             }
             (None, None) => writeln!(out, "    {}", source.state)?,
             (Some(sha256), None) => {
@@ -52,7 +52,7 @@ fn render(report: &SourcesReport, now: Timestamp, out: &mut dyn Write) -> io::Re
                     source.size,
                     source.encoding.to_uppercase()
                 )?;
-                writeln!(out, "    sha256 {sha256}")?;
+                writeln!(out, "    sha256 {}", shorten(sha256, out.left_behind(11)))?;
             }
         }
         if let (Some(watched), Some(looked)) = (source.watched, &source.last_looked) {
@@ -64,7 +64,7 @@ fn render(report: &SourcesReport, now: Timestamp, out: &mut dyn Write) -> io::Re
         write_rejects(out, source)?;
     }
     for warning in &report.warnings {
-        writeln!(out, "{} {}", styled(WARN, "!"), warning.message)?;
+        writeln!(out, "{} {HANG}{}", styled(WARN, "!"), warning.message)?;
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ pub(crate) fn write_rejects(out: &mut dyn Write, source: &SourceReport) -> io::R
         let style = if reject.reason == "private-key" { BAD } else { WARN };
         writeln!(
             out,
-            "    {} line {}: {}: {}",
+            "    {} {HANG}line {}: {}: {}",
             styled(style, "!"),
             reject.line,
             reject.reason,

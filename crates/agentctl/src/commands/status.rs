@@ -13,7 +13,7 @@ use trust_core::engine::Trigger;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, WARN, shorten, styled};
 use crate::words::{count, local_of, relative_of, remedy};
 
 /// Shows how things are; with `check` the exit code says it too.
@@ -67,12 +67,12 @@ pub(crate) fn in_process(context: &Context) -> Result<StatusReport, Error> {
     Ok(status)
 }
 
-fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut Page) -> io::Result<()> {
     head(report, now, out)?;
     let store = &report.store;
     writeln!(
         out,
-        "  {:<9} generation {}, {}{}",
+        "  {:<9} {HANG}generation {}, {}{}",
         "store",
         store.generation,
         count(store.anchors, "anchor"),
@@ -82,9 +82,10 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
             relative_of(at, now)
         ))
     )?;
-    writeln!(out, "  {:<9} {}", "", store.path)?;
+    writeln!(out, "  {:<9} {HANG}{}", "", store.path)?;
     if let Some(sha256) = &store.sha256 {
-        writeln!(out, "  {:<9} {}", "", styled(DIM, format!("sha256 {sha256}")))?;
+        let sha256 = shorten(sha256, out.left_behind(19));
+        writeln!(out, "  {:<9} {HANG}{}", "", styled(DIM, format!("sha256 {sha256}")))?;
     }
     for source in &report.sources {
         let words = match source.state.as_str() {
@@ -95,10 +96,10 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
             0 => String::new(),
             rejected => format!(", {rejected} not taken"),
         };
-        writeln!(out, "  {:<9} {}  {words}{rejected}", source.kind, source.path)?;
+        writeln!(out, "  {:<9} {HANG}{}  {words}{rejected}", source.kind, source.path)?;
         if let Some(why) = &source.unwatched {
             let how = if source.watched == Some(true) { "watched in part" } else { "not watched" };
-            writeln!(out, "  {:<9} {}", "", styled(DIM, format!("{how}: {why}")))?;
+            writeln!(out, "  {:<9} {HANG}{}", "", styled(DIM, format!("{how}: {why}")))?;
         }
     }
     write_looks(report, now, out)?;
@@ -110,7 +111,14 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
     }
     if let Some(last) = &report.last_regeneration {
         let why = if last.why.is_empty() { String::new() } else { format!(": {}", last.why.join("; ")) };
-        writeln!(out, "  {:<9} {} {} by {}{why}", "last", last.result, relative_of(&last.at, now), last.by)?;
+        writeln!(
+            out,
+            "  {:<9} {HANG}{} {} by {}{why}",
+            "last",
+            last.result,
+            relative_of(&last.at, now),
+            last.by
+        )?;
     }
     for problem in &report.problems {
         let (style, mark) = match problem.severity {
@@ -120,16 +128,16 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
         };
         writeln!(
             out,
-            "  {} {} {}",
+            "  {} {HANG}{} {}",
             styled(style, mark),
             problem.title,
             styled(DIM, format!("[{}]", problem.code))
         )?;
         if !problem.why.is_empty() {
-            writeln!(out, "      why  {}", problem.why)?;
+            writeln!(out, "      why  {HANG}{}", problem.why)?;
         }
         for fix in &problem.fix {
-            writeln!(out, "      fix  {}", remedy(fix, root))?;
+            writeln!(out, "      fix  {HANG}{}", remedy(fix, root))?;
         }
     }
     Ok(())
@@ -149,7 +157,7 @@ fn write_looks(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io
     );
     let last = report.sources.iter().find_map(|source| source.last_looked.as_ref());
     let last = last.map_or_else(String::new, |at| format!(", last {}", relative_of(at, now)));
-    writeln!(out, "  {:<9} {how}{last}", "watching")
+    writeln!(out, "  {:<9} {HANG}{how}{last}", "watching")
 }
 
 fn write_management(management: &ManagementReport, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
@@ -163,7 +171,7 @@ fn write_management(management: &ManagementReport, now: Timestamp, out: &mut dyn
             }
             _ => "never refreshed".to_owned(),
         };
-        writeln!(out, "  {:<9} {last}{}", "policies", next(&management.next_refresh))?;
+        writeln!(out, "  {:<9} {HANG}{last}{}", "policies", next(&management.next_refresh))?;
     }
     if management.inventory_at.is_some() || management.next_inventory.is_some() || management.waiting > 0 {
         let last = management
@@ -172,7 +180,7 @@ fn write_management(management: &ManagementReport, now: Timestamp, out: &mut dyn
             .map_or_else(|| "never sent".to_owned(), |at| format!("sent {}", relative_of(at, now)));
         let waiting =
             if management.waiting == 0 { String::new() } else { format!(", {} waiting", management.waiting) };
-        writeln!(out, "  {:<9} {last}{waiting}{}", "inventory", next(&management.next_inventory))?;
+        writeln!(out, "  {:<9} {HANG}{last}{waiting}{}", "inventory", next(&management.next_inventory))?;
     }
     Ok(())
 }
@@ -194,7 +202,7 @@ fn head(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
     let problems = if worst == 0 { String::new() } else { format!(": {}", count(worst, "problem")) };
     writeln!(
         out,
-        "{} {}  {daemon}  {}",
+        "{} {HANG}{}  {daemon}  {}",
         styled(style, mark),
         styled(BOLD, "agentd"),
         styled(style, word.to_owned() + &problems)
@@ -212,17 +220,17 @@ fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> i
         .last_ok
         .as_ref()
         .map_or_else(String::new, |at| format!(", last good {}", relative_of(at, now)));
-    writeln!(out, "  {:<9} {}  {lock}{last}", "server", server.url)?;
+    writeln!(out, "  {:<9} {HANG}{}  {lock}{last}", "server", server.url)?;
     if let Some(error) = &server.error {
-        writeln!(out, "  {:<9} {error}", "")?;
+        writeln!(out, "  {:<9} {HANG}{error}", "")?;
     } else {
         for reason in &server.reasons {
-            writeln!(out, "  {:<9} {}", "", reason.message)?;
+            writeln!(out, "  {:<9} {HANG}{}", "", reason.message)?;
         }
     }
     if let Some(at) = &server.breaks_at {
         let words = format!("as things are it holds until {} ({})", local_of(at), relative_of(at, now));
-        writeln!(out, "  {:<9} {}", "", styled(DIM, words))?;
+        writeln!(out, "  {:<9} {HANG}{}", "", styled(DIM, words))?;
     }
     Ok(())
 }

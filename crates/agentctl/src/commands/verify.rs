@@ -1,6 +1,6 @@
 //! `agentctl verify`: the connection's own judgement, offline, and its JSON.
 
-use std::io::{self, BufRead as _, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +12,8 @@ use trust_tls::{AnchorSet, NameRule, Pin, Presented, Request, Verdict, verify};
 use crate::cli::{Global, Names, Verify};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, GOOD, Output, styled};
+use crate::out::{BAD, GOOD, Output, Page, styled};
+use crate::words::count;
 
 /// A verdict as JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -129,7 +130,7 @@ impl VerdictReport {
 pub(crate) fn run(global: &Global, options: &Verify) -> Result<Exit, Error> {
     let out = Output { json: global.json, quiet: global.quiet, verbose: global.verbose };
     if options.batch {
-        return batch(Output { json: true, ..out });
+        return batch(out);
     }
     // clap has made sure that these are there without `--batch`.
     let missing = || Error::new(Exit::Usage, "--anchors, --chain, --host and --at are needed");
@@ -205,7 +206,7 @@ fn unreadable(what: &str, content: &Content) -> String {
     )
 }
 
-fn render(report: &VerdictReport, out: &mut dyn Write) -> io::Result<()> {
+fn render(report: &VerdictReport, out: &mut Page) -> io::Result<()> {
     for tried in &report.tried {
         let mark = if tried.code == "ok" { styled(GOOD, "✓") } else { styled(BAD, "✗") };
         writeln!(out, "{mark} anchor {}: {}", tried.index + 1, tried.code)?;
@@ -240,6 +241,11 @@ struct CaseReport {
 
 /// A line, a verdict; a bad line is told and the rest goes on.
 fn batch(out: Output) -> Result<Exit, Error> {
+    // Where the verdicts come by, nobody needs to be told that they do.
+    let told = Output { quiet: out.quiet || io::stdout().is_terminal(), ..out };
+    let progress = told.progress("waiting for cases");
+    let out = Output { json: true, ..out };
+    let mut judged = 0_u64;
     for line in io::stdin().lock().split(b'\n') {
         let line =
             line.map_err(|error| Error::new(Exit::Usage, format_args!("cannot read stdin: {error}")))?;
@@ -249,6 +255,8 @@ fn batch(out: Output) -> Result<Exit, Error> {
         if !out.line(&judge_line(&line), |_, _| Ok(()))? {
             break;
         }
+        judged += 1;
+        progress.at(format!("{} judged", count(judged, "case")));
     }
     Ok(Exit::Done)
 }

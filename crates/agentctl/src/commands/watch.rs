@@ -1,12 +1,14 @@
 //! `agentctl watch`: what happens, an event a line.
 
+use std::io::Write as _;
+
 use agent_control::client::Seen;
 use agent_control::wire::Event;
 
 use crate::context::{Context, client_error};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BOLD, DIM, styled};
+use crate::out::{BOLD, DIM, HANG, styled};
 use crate::words::{self, local_of};
 
 /// Follows the daemon's events until interrupted, or until the reader goes away.
@@ -46,7 +48,7 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
 }
 
 fn line(event: &Event) -> String {
-    let mut text = format!("{}  {}", styled(DIM, local_of(&event.ts)), styled(BOLD, &event.event));
+    let mut text = format!("{}  {HANG}{}", styled(DIM, local_of(&event.ts)), styled(BOLD, &event.event));
     if let Some(generation) = event.generation {
         text.push_str(&format!("  generation {generation}"));
     }

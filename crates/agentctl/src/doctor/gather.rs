@@ -35,7 +35,9 @@ pub(crate) fn facts(context: &Context) -> Result<Facts, Error> {
         socket: context.settings.control.socket.clone(),
         smp_layout: store.layout == Layout::Smp,
     };
+    let waiting = context.out.progress("asking the daemon how it is");
     let socket = socket(&places.socket)?;
+    drop(waiting);
     let status = status(context, &socket);
     let service = service(&places.state, status.as_ref());
     let unit = system::unit(context.root.as_deref());

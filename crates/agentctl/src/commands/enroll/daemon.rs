@@ -37,6 +37,7 @@ impl Taken {
 /// Has the daemon read its configuration again and waits until it has; where it cannot be told, it may know the server
 /// already.
 pub(super) fn take_over(context: &Context, url: &str) -> Result<Taken, Error> {
+    let _progress = context.out.progress("having the daemon read its configuration");
     Context::runtime()?.block_on(async {
         let Some(mut client) = context.daemon().await? else { return Ok(Taken::NotRunning) };
         let before = client.status().await.map_err(|error| client_error(&error))?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Done;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, WARN, styled};
 
 /// The report.
 #[derive(Debug, Serialize)]
@@ -69,7 +69,7 @@ impl EnrollReport {
 }
 
 /// A line for each step.
-pub(super) fn render(report: &EnrollReport, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn render(report: &EnrollReport, out: &mut Page) -> io::Result<()> {
     for step in &report.steps {
         let mark = match step.result {
             "done" => styled(GOOD, "✓"),
@@ -77,9 +77,9 @@ pub(super) fn render(report: &EnrollReport, out: &mut dyn Write) -> io::Result<(
             "skipped" => styled(DIM, "-"),
             _ => styled(BAD, "✗"),
         };
-        writeln!(out, "{mark} {:<13} {}", step.step, step.detail)?;
+        writeln!(out, "{mark} {:<13} {HANG}{}", step.step, step.detail)?;
         for fix in &step.fix {
-            writeln!(out, "    fix  {fix}")?;
+            writeln!(out, "    fix  {HANG}{fix}")?;
         }
     }
     if report.complete {
@@ -87,7 +87,7 @@ pub(super) fn render(report: &EnrollReport, out: &mut dyn Write) -> io::Result<(
     } else {
         writeln!(
             out,
-            "{} {} is not enrolled yet: what is done stays; mend what failed and run the same command again",
+            "{} {HANG}{} is not enrolled yet: what is done stays; mend what failed and run the same command again",
             styled(WARN, "!"),
             report.url
         )

@@ -1,7 +1,7 @@
 //! The question: what is to be compared by a person is shown, and typed in part, so that nobody agrees unread.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use agent_runtime::bootstrap::{Change, Edit, Pick, Snapshot, pick, typed};
@@ -13,7 +13,7 @@ use trust_tls::{Presented, PresentedCertificate, Verdict};
 use super::Job;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, BOLD, DIM, GOOD, Output, WARN, stderr_line, styled};
+use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Output, WARN, ask as ask_on_stderr, stderr_line, styled};
 use crate::words::{count, day, relative};
 
 /// Whether there is somebody to ask.
@@ -88,7 +88,7 @@ fn confirm_difference(
 fn difference(path: &Path, change: &Change) -> String {
     let mut text = format!("{}:", path.display());
     for (sha256, subject) in &change.removed {
-        let _ = write!(text, "\n{} {sha256}  {subject}", styled(BAD, "-"));
+        let _ = write!(text, "\n{} {HANG}{sha256}  {subject}", styled(BAD, "-"));
     }
     if change.removed.is_empty() {
         text.push_str(" loses no certificate");
@@ -109,7 +109,7 @@ fn picture(server: &str, chain: &FetchedChain, now: Timestamp) -> String {
         let _ = write!(text, "\n  and {} more, which are not looked at", presented.ignored);
     }
     if let Some(error) = &chain.unproven {
-        let _ = write!(text, "\n{} the handshake did not come to its end: {error}", styled(WARN, "!"));
+        let _ = write!(text, "\n{} {HANG}the handshake did not come to its end: {error}", styled(WARN, "!"));
     }
     text
 }
@@ -176,10 +176,10 @@ fn grouped(sha256: Fingerprint) -> [String; 2] {
 
 fn standing(verdict: &Verdict) -> String {
     if verdict.accepted {
-        format!("{} the store as it is verifies this chain: {}", styled(GOOD, "✓"), verdict.detail)
+        format!("{} {HANG}the store as it is verifies this chain: {}", styled(GOOD, "✓"), verdict.detail)
     } else {
         format!(
-            "{} NOT verified: {}.\n  Compare the fingerprint with the server's owner by another way.",
+            "{} {HANG}NOT verified: {}.\n  Compare the fingerprint with the server's owner by another way.",
             styled(WARN, "!"),
             verdict.detail.trim_end_matches('.')
         )
@@ -189,10 +189,7 @@ fn standing(verdict: &Verdict) -> String {
 /// One line from the terminal; `None` at its end.
 /// Asks on stderr and reads a line from stdin.
 pub(in crate::commands) fn read_answer(question: &str) -> Option<String> {
-    let mut stderr = io::stderr().lock();
-    // A terminal that went away has nobody who answers.
-    write!(stderr, "{question}").and_then(|()| stderr.flush()).ok()?;
-    drop(stderr);
+    ask_on_stderr(question);
     let mut line = Vec::new();
     let mut byte = [0];
     // Octet by octet: what comes after the line is not ours.

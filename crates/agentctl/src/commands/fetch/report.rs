@@ -16,7 +16,7 @@ use super::Present;
 use crate::cli;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::out::{BAD, DIM, GOOD, WARN, styled};
+use crate::out::{BAD, DIM, GOOD, HANG, WARN, styled};
 use crate::words::count;
 
 /// What came of it.
@@ -282,7 +282,7 @@ pub(crate) fn render(report: &FetchReport, _now: Timestamp, out: &mut dyn Write)
         _ => (styled(GOOD, "✓"), "is saved"),
     };
     let subject = if taken.subject.is_empty() { "(no subject)" } else { &taken.subject };
-    writeln!(out, "{mark} {subject} {what}: {} line {}", target.path, target.line)?;
+    writeln!(out, "{mark} {HANG}{subject} {what}: {} line {}", target.path, target.line)?;
     writeln!(out, "  {}", styled(DIM, format!("sha256 {}", taken.sha256)))?;
     if report.verified.accepted {
         let anchor = report.verified.anchor.as_deref().unwrap_or_default();
@@ -304,21 +304,25 @@ fn render_store(report: &FetchReport, target: &TargetReport, out: &mut dyn Write
     if let Some(error) = &store.error {
         let mark = if report.exit == Exit::Done { styled(WARN, "!") } else { styled(BAD, "✗") };
         let fix = if error.remedy.is_empty() { "agentctl regen" } else { &error.remedy };
-        return writeln!(out, "{mark} the store was not regenerated: {}\n  fix  {fix}", error.message);
+        return writeln!(
+            out,
+            "{mark} {HANG}the store was not regenerated: {}\n  fix  {HANG}{fix}",
+            error.message
+        );
     }
     let generation = store.generation.unwrap_or_default();
     let anchors = count(store.anchors.unwrap_or_default(), "anchor");
     if store.is_source == Some(false) {
         writeln!(
             out,
-            "{} {} is no source of this store: name it as CAInfo in a policy",
+            "{} {HANG}{} is no source of this store: name it as CAInfo in a policy",
             styled(WARN, "!"),
             target.path
         )?;
     }
     if store.has_it == Some(true) {
-        writeln!(out, "{} the store has it: generation {generation}, {anchors}", styled(GOOD, "✓"))
+        writeln!(out, "{} {HANG}the store has it: generation {generation}, {anchors}", styled(GOOD, "✓"))
     } else {
-        writeln!(out, "{} the store has it not: generation {generation}, {anchors}", styled(WARN, "!"))
+        writeln!(out, "{} {HANG}the store has it not: generation {generation}, {anchors}", styled(WARN, "!"))
     }
 }

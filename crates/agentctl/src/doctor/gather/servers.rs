@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use trust_core::plan::StoreState;
 use trust_tls::{AnchorSet, Request};
 
+use crate::commands::fetch::words_of;
 use crate::context::Context;
 use crate::doctor::Server;
 use crate::error::Error;
@@ -33,6 +34,12 @@ pub(super) fn probe(context: &Context) -> Result<Vec<Server>, Error> {
     let set = Arc::new(set);
     let policy = context.endpoint().look(&StoreState::default()).observation.effective;
     let now = context.clock.now();
+    let names: Vec<String> = settings.servers.iter().map(|server| words_of(&target(server))).collect();
+    let asked = match names.as_slice() {
+        [name] => format!("asking server {name}"),
+        names => format!("asking {} servers at once: {}", names.len(), names.join(", ")),
+    };
+    let _progress = context.out.progress(asked);
     let runtime = Context::runtime()?;
     Ok(runtime.block_on(async {
         let one = |server: &agent_config::Server| {
