@@ -79,9 +79,17 @@ pub enum Command {
         dry_run: bool,
     },
     /// Show each source: path, hash, anchors, and what was not taken, with line and reason
+    #[command(after_help = "Examples:
+  agentctl sources
+  agentctl sources --json | jq -r '.sources[].rejected[].detail'")]
     Sources,
     /// Show the anchors of the store
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  agentctl anchors list
+  agentctl anchors show 1"
+    )]
     Anchors(Anchors),
     /// Say what the merge would make of any file; change nothing
     #[command(after_help = "Examples:
@@ -108,7 +116,7 @@ pub enum Command {
     Enroll(Enroll),
     /// Verify a chain against anchors offline: no network, no clock, no system store
     #[command(after_help = "Examples:
-  agentctl verify --anchors ca.pem --chain presented.pem --host mgmt.example --at 2027-03-01T00:00:00Z
+  agentctl verify --anchors ca.pem --chain sent.pem --host mgmt.example --at 2027-03-01T00:00:00Z
   agentctl verify --batch < cases.jsonl > verdicts.jsonl")]
     Verify(Verify),
     /// Show the generations of the store: when, by whom, why, and what changed
@@ -245,6 +253,9 @@ Examples:
         shell: Shell,
     },
     /// Print the man page, or write that of every command into a directory
+    #[command(after_help = "Examples:
+  agentctl man > agentctl.1
+  agentctl man --dir man1")]
     Man {
         /// Write agentctl.1, agentctl-status.1 and so on here
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -267,6 +278,9 @@ pub enum Shell {
 #[derive(Debug, Subcommand)]
 pub enum Anchors {
     /// List the anchors in the order of trial
+    #[command(after_help = "Examples:
+  agentctl anchors list
+  agentctl anchors list --json | jq -r '.anchors[].fingerprint'")]
     List,
     /// Show all of one anchor
     #[command(after_help = "Examples:

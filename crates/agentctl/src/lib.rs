@@ -16,6 +16,7 @@ mod doctor;
 mod error;
 mod exit;
 mod out;
+mod suggest;
 mod words;
 
 use cli::{Cli, Command};

@@ -61,7 +61,10 @@ const SHOWN: &[(&[&str], i32)] = &[
     (&["-h"], 0),
 ];
 
-fn at_a_terminal(endpoint: &Endpoint, arguments: &[&str], columns: u16, set: &[(&str, &str)]) -> Terminal {
+/// Variables of the environment.
+type Set = &'static [(&'static str, &'static str)];
+
+fn at_a_terminal(endpoint: &Endpoint, arguments: &[&str], columns: u16, set: Set) -> Terminal {
     let mut command = endpoint.agentctl_command(arguments);
     command.env("TERM", "xterm-256color").envs(set.iter().copied());
     Terminal::open(&command, columns)
@@ -73,7 +76,7 @@ fn every_line_fits_the_terminal_and_no_escape_leaks() {
         return;
     }
     let endpoint = crowded();
-    let settings: &[(u16, &[(&str, &str)], usize, bool)] = &[
+    let settings: &[(u16, Set, usize, bool)] = &[
         (40, &[], 40, true),
         (80, &[], 80, true),
         (120, &[], 120, true),
@@ -163,8 +166,8 @@ fn who_waits_is_told_for_what_and_the_line_goes_away() {
     assert!(Screen::of(&ended.screen).lines.iter().all(|line| width(line) < 24 + "^C".len()), "{ended:?}");
 
     // Nobody is told who asked not to be, or who could not see the line go.
-    let waits: Vec<(&[&str], &[(&str, &str)])> =
-        vec![(&["--json"], &[]), (&["--quiet"], &[]), (&[], &[("TERM", "dumb")]), (&[], &[("TERM", "")])];
+    let waits: [(&[&str], Set); 4] =
+        [(&["--json"], &[]), (&["--quiet"], &[]), (&[], &[("TERM", "dumb")]), (&[], &[("TERM", "")])];
     thread::scope(|scope| {
         for (arguments, set) in waits {
             let (endpoint, server) = (&endpoint, &server);

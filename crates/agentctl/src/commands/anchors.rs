@@ -1,5 +1,6 @@
 //! `agentctl anchors list` and `show`.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use agent_control::wire::{AnchorReport, AnchorsReport};
@@ -13,6 +14,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, HANG, Page, WARN, columns, shorten_path, shorten_subject, styled};
+use crate::suggest;
 use crate::words::{count, day, local_of, relative};
 
 /// Lists the anchors, or shows one.
@@ -64,8 +66,8 @@ pub(super) fn find<'a>(report: &'a AnchorsReport, wanted: &str) -> Result<&'a An
     if let Some(anchor) = by_number {
         return Ok(anchor);
     }
-    let digits =
-        hex_digits(wanted).map_err(|error| Error::new(Exit::Usage, format_args!("{wanted:?}: {error}")))?;
+    let digits = hex_digits(wanted)
+        .map_err(|error| not_digits(wanted, &error, suggest::anchor(wanted, &report.anchors)))?;
     let prefix: String = digits.iter().filter_map(|digit| char::from_digit(u32::from(*digit), 16)).collect();
     let mut matching = report.anchors.iter().filter(|anchor| anchor.fingerprint.starts_with(&prefix));
     match (matching.next(), matching.next()) {
@@ -81,8 +83,15 @@ pub(super) fn find<'a>(report: &'a AnchorsReport, wanted: &str) -> Result<&'a An
                 count(report.anchors.len() as u64, "anchor")
             ),
         )
+        .hint(suggest::anchor(wanted, &report.anchors))
         .hint("`agentctl anchors list` shows them")),
     }
+}
+
+/// What is neither a number nor a fingerprint, and what may have been meant.
+fn not_digits(wanted: &str, error: &impl Display, meant: String) -> Error {
+    let error = Error::new(Exit::Usage, format_args!("{wanted:?} is no anchor: {error}"));
+    error.hint(meant).hint("`agentctl anchors list` shows their numbers and IDs")
 }
 
 /// Reads the certificate itself out of the bundle, which everybody may read.

@@ -24,6 +24,7 @@ use crate::context::{Context, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, GOOD, HANG, WARN, styled};
+use crate::suggest;
 use crate::words::{count, day, relative};
 
 /// One connection as JSON: the verdict and what is around it.
@@ -112,7 +113,7 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
                 reports.push(report);
             }
             Err(error) => {
-                unreachable(&error, &name);
+                unreachable(&error, &name, &meant(context, &name));
                 exit = if exit == Exit::Done { Exit::Unreachable } else { exit };
             }
         }
@@ -180,12 +181,21 @@ fn retained(context: &Context) -> Vec<Retained> {
     state.map(|state| state.retained).unwrap_or_default()
 }
 
-fn unreachable(error: &agent_management::Failure, name: &str) {
+fn unreachable(error: &agent_management::Failure, name: &str, meant: &str) {
     crate::out::stderr_line(&format!(
-        "{} {HANG}{name}: {error}\nhint: {HANG}{}",
+        "{} {HANG}{name}: {error}\nhint: {HANG}{}{meant}",
         styled(BAD, "error:"),
         error.remedy()
     ));
+}
+
+/// The configured server that a name is nearly that of, as a hint of its own; empty where there is none.
+fn meant(context: &Context, name: &str) -> String {
+    let names = context.settings.servers.iter().map(|server| server.name.as_str());
+    let near = suggest::nearest(name, names).filter(|near| *near != name);
+    near.map_or_else(String::new, |near| {
+        format!("\nhint: {HANG}did you mean the configured server \"{near}\"?")
+    })
 }
 
 fn adjust(request: &mut Request, options: &cli::Connect) -> Result<(), Error> {
@@ -223,6 +233,7 @@ fn targets<'a>(context: &'a Context, options: &cli::Connect) -> Result<Vec<Wante
             Exit::Usage,
             format_args!("{wanted:?} is neither a configured server, a https URL nor HOST[:PORT]"),
         )
+        .hint(suggest::address(wanted))
     })?;
     let server = configured.iter().find(|server| servers::target(server) == target);
     Ok(vec![(wanted.clone(), target, server)])

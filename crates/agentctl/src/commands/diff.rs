@@ -20,6 +20,7 @@ use crate::context::{Context, of_code, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, shorten_subject, styled};
+use crate::suggest;
 use crate::words::{count, day};
 
 /// For `--help`.
@@ -135,6 +136,7 @@ fn entries(context: &Context, operand: &Operand) -> Result<Vec<Entry>, Error> {
         Operand::Generation(number) => generation(context, *number),
         Operand::Server(url) => presented(context, url),
         Operand::File(path) => {
+            suggest::instead_of_a_file(path, &["store", "sources"])?;
             let bytes = std::fs::read(path)
                 .map_err(|error| of_io(&error, &format!("cannot read {path}: {error}")))?;
             Ok(lint::read_all(&bytes).iter().map(of_certificate).collect())

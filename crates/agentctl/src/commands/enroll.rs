@@ -17,6 +17,7 @@ use crate::cli;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::suggest;
 use crate::words::count;
 
 mod daemon;
@@ -28,7 +29,7 @@ use report::{EnrollReport, render};
 pub(crate) const EXAMPLES: &str = "Examples:
   agentctl enroll https://mgmt.example --fingerprint a91b77e0…
   agentctl enroll https://mgmt.example:4726            # on a terminal: shows the chain and asks
-  agentctl enroll https://mgmt.example --fingerprint a91b77e0… --index /policies/index.json --inventory /inventory
+  agentctl enroll https://mgmt.example --fingerprint a91b77e0… --index /policies/index.json
   agentctl enroll https://ss3.branch.example --role site --fingerprint a91b77e0…
 
 Each step says what it did. Where one fails the steps before it stay, and the same command goes on from there.";
@@ -267,4 +268,5 @@ fn of_attempts(exit: Exit, attempts: &[AttemptReport]) -> Error {
 
 fn wrong_url(url: &str) -> Error {
     Error::new(Exit::Usage, format_args!("{url:?} is no address of a server: https://HOST[:PORT]"))
+        .hint(suggest::address(url))
 }

@@ -26,6 +26,7 @@ use crate::context::{Context, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{HANG, WARN, styled};
+use crate::suggest;
 
 mod question;
 mod report;
@@ -36,7 +37,7 @@ pub(super) use report::{FetchReport, render};
 /// For `--help`.
 pub(crate) const EXAMPLES: &str = "Examples:
   agentctl fetch mgmt.example                                # shows the chain and asks
-  agentctl fetch mgmt.example:4726 --fingerprint a91b77e0…   # in a script: SHA-256 of the certificate or its key
+  agentctl fetch mgmt.example:4726 --fingerprint a91b77e0…   # in a script
   agentctl fetch mgmt.example --fingerprint a91b77e0… --pick issuer
   agentctl fetch ss3.branch.example --to site --fingerprint 'A9:1B:77:E0:…'
   agentctl fetch '[2001:db8::7]:443' --server-name mgmt.example --fingerprint a91b77e0…
@@ -51,6 +52,7 @@ pub(crate) fn run(context: &Context, options: &cli::Fetch) -> Result<Exit, Error
             Exit::Usage,
             format_args!("{:?} is neither HOST[:PORT], [IPV6]:PORT nor a https URL", options.server),
         )
+        .hint(suggest::address(&options.server))
     })?;
     let wish = Wish {
         to: &options.to,
@@ -337,6 +339,8 @@ fn place(context: &Context, sources: &Sources, to: &str) -> Result<PathBuf, Erro
         "" => return Err(Error::new(Exit::Usage, "--to is empty: it is bootstrap, site or a file")),
         _ => {}
     }
+    // A slip would make a file where nobody looks.
+    suggest::instead_of_a_file(to, &["bootstrap", "site"])?;
     let path = std::path::absolute(to).map_err(|error| of_io(&error, &format!("--to {to}: {error}")))?;
     if path == store.merged {
         return Err(Error::new(

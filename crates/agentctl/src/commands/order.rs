@@ -14,6 +14,7 @@ use super::{anchors, regen, status};
 use crate::context::{Context, of_code};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::suggest;
 use crate::words::{count, local_of};
 
 /// Goes back to an earlier generation.
@@ -50,6 +51,7 @@ pub(crate) fn trust(context: &Context, anchor: &str, dry_run: bool) -> Result<Ex
             )
             .hint("give more digits; `agentctl distrust` lists them")),
             (None, _) => Err(Error::new(Exit::NotFound, format_args!("{anchor} is not distrusted"))
+                .hint(meant(&digits, &banned))
                 .hint("`agentctl distrust` without a fingerprint lists what is")),
         }
     })?;
@@ -80,6 +82,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| form())?;
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+}
+
+/// Which of them may have been meant; empty where none was.
+fn meant(digits: &str, banned: &[BanReport]) -> String {
+    let near = suggest::nearest_fingerprint(digits, banned.iter().map(|ban| ban.fingerprint.as_str()));
+    near.and_then(|near| near.get(..8)).map_or_else(String::new, |near| format!("did you mean {near}?"))
 }
 
 fn banned(context: &Context) -> Result<Vec<BanReport>, Error> {
