@@ -46,6 +46,7 @@ const TOOLS: &[Tool] = &[
     tool("bindfs", "bindfs", "changes on a file system that tells nothing of them"),
     tool("zsh", "zsh", "the completions of zsh"),
     tool("fish", "fish", "the completions of fish"),
+    tool("setfacl", "acl", "sources with access lists"),
     tool("unshare", "util-linux", "watching at its limits and under mounts"),
     tool("setpriv", "util-linux", "sources without permission"),
 ];

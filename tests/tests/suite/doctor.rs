@@ -335,6 +335,109 @@ fn what_another_user_cannot_pass() {
     }
 }
 
+#[test]
+fn groups_and_access_lists_of_the_services_user() {
+    if !rustix::process::geteuid().is_root() {
+        let _left_out = tools::left_out("only root has other users' files");
+        return;
+    }
+    if !tools::require(&["setfacl"]) {
+        return;
+    }
+    const SERVICE: u32 = 4242;
+    const GROUP: u32 = 4343;
+    let (endpoint, _certs) = published(1);
+    for path in walk(&endpoint.path("var/lib/agentd")) {
+        chown(&path, Some(SERVICE), Some(SERVICE)).expect("ours");
+    }
+    for directory in ["", "/policies"] {
+        let path = endpoint.path(&format!("var/lib/agentd{directory}"));
+        chown(path, Some(SERVICE), Some(SERVICE)).expect("ours");
+    }
+    // A source that only a group may read, as a site keeps its own, with the rules waived for it.
+    let source = endpoint.path("opt/site/ca.pem");
+    write(&source, Recipe::ca("Grouped").self_signed().pem());
+    let site = source.parent().expect("a directory");
+    for (path, mode) in [(site, 0o750), (&*source, 0o640)] {
+        chown(path, Some(0), Some(GROUP)).expect("ours");
+        set_mode(path, mode);
+    }
+    write(&endpoint.config(), format!("[sources]\ntrusted-paths = [\"{}\"]\n", site.display()));
+    let curl_ssl = test_support::endpoint::CurlSsl { ca_info: &source.display().to_string(), ca_path: "" };
+    endpoint.write_policy(test_support::endpoint::POLICY, curl_ssl);
+    let is_closed = || diagnose(&endpoint, &[]).contains(&"path-closed".to_owned());
+
+    assert!(is_closed(), "nobody has said that the user is in that group");
+    let why = finding(&endpoint, "path-closed")["why"].as_str().expect("text").to_owned();
+    assert!(why.contains("group 4242 alone"), "{why}");
+    write(&endpoint.path("etc/passwd"), format!("agentd:x:{SERVICE}:{SERVICE}::/:/bin/false\n"));
+    write(&endpoint.path("etc/group"), format!("site:x:{GROUP}:agentd\n"));
+    assert!(!is_closed(), "a member of the group");
+    write(&endpoint.path("etc/group"), format!("site:x:{GROUP}:\n"));
+    assert!(is_closed());
+    let drop_in = endpoint.path("etc/systemd/system/agentd.service.d/group.conf");
+    write(&drop_in, "[Service]\nSupplementaryGroups=site\n");
+    assert!(!is_closed(), "the unit says so");
+    fs::remove_file(drop_in).expect("ours");
+
+    // And what the finding says is what the system does.
+    setfacl(&["-m", "u:4242:rx"], site);
+    assert!(is_closed(), "the directory lets the user in, the file does not");
+    setfacl(&["-m", "u:4242:r"], &source);
+    assert!(!is_closed(), "an access list lets the user in");
+    assert!(can_read(SERVICE, &source));
+    setfacl(&["-m", "m::-"], &source);
+    assert!(is_closed(), "its mask does not");
+    assert!(!can_read(SERVICE, &source));
+}
+
+#[test]
+fn who_may_write_by_an_access_list_is_seen_and_the_remedy_mends_it() {
+    if !rustix::process::geteuid().is_root() {
+        let _left_out = tools::left_out("only root has files that another user may write to");
+        return;
+    }
+    if !tools::require(&["setfacl", "setpriv"]) {
+        return;
+    }
+    let (endpoint, _certs) = published(1);
+    let policy = endpoint.path("opt/site/ca.pem");
+    write(&policy, Recipe::ca("Listed").self_signed().pem());
+    let curl_ssl = test_support::endpoint::CurlSsl { ca_info: &policy.display().to_string(), ca_path: "" };
+    endpoint.write_policy(test_support::endpoint::POLICY, curl_ssl);
+    assert_eq!(endpoint.json(&["regen"])["changed"], true);
+    let refused = || endpoint.agentctl(&["sources", "--json"]).out().contains("writable-by-others");
+    let site = policy.parent().expect("a directory").to_owned();
+    for (path, list) in
+        [(&policy, "u:4242:rw"), (&policy, "g:4242:rw"), (&site, "u:4242:rwx"), (&site, "d:o::rwx")]
+    {
+        setfacl(&["-m", list], path);
+        // What a directory hands down to new files says nothing of itself.
+        let is_grant = !list.starts_with("d:");
+        assert_eq!(refused(), is_grant, "{list} on {}", path.display());
+        let _remedy = run(command(tools::path("chmod")).arg("go-w").arg(path)).expect_code(0);
+        assert!(!refused(), "{list}: the remedy that the message names");
+        let mut writer = command(tools::path("setpriv"));
+        writer.args(["--reuid=4242", "--regid=4242", "--clear-groups", "test", "-w"]);
+        assert_ne!(run(writer.arg(path)).code(), 0, "{list}: nobody else may write any more");
+        setfacl(&["-b"], path);
+    }
+    setfacl(&["-m", "u:4242:rw,m::r"], &policy);
+    assert!(!refused(), "what the mask takes away is not granted");
+}
+
+/// Whether a user without groups reads a file.
+fn can_read(uid: u32, path: &Path) -> bool {
+    let mut reader = command(tools::path("setpriv"));
+    reader.args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups", "cat"]);
+    run(reader.arg(path)).code() == 0
+}
+
+#[track_caller]
+fn setfacl(arguments: &[&str], path: &Path) {
+    let _set = run(command(tools::path("setfacl")).args(arguments).arg(path)).expect_code(0);
+}
+
 fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
     let mut all = vec![directory.to_owned()];
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {

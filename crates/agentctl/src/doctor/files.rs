@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use agent_control::wire::Severity;
 use agent_runtime::escape::{escaped, quoted};
 
-use super::{Facts, Finding, Repair, User};
+use super::access::{Acl, User, may};
+use super::{Facts, Finding, Repair};
 
 /// Something on disk, links followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) struct Entry {
     pub gid: u32,
     /// Permission bits.
     pub mode: u32,
+    /// An access list that says more than the mode.
+    pub acl: Option<Acl>,
     /// For what it is there, where it is a directory of ours.
     pub kind: Kind,
 }
@@ -71,7 +74,7 @@ pub(crate) struct Leftover {
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(bundle(facts));
-    found.extend(facts.directories.iter().flat_map(|entry| directory(entry, facts.service)));
+    found.extend(facts.directories.iter().flat_map(|entry| directory(entry, facts.service.as_ref())));
     found.extend(facts.ways.iter().filter_map(way));
     found.extend(facts.leftovers.iter().filter(|leftover| leftover.age >= SETTLED).map(leftover));
     found.extend(facts.strangers.iter().map(|path| stranger(path)));
@@ -121,7 +124,7 @@ fn bundle(facts: &Facts) -> Option<Finding> {
     })
 }
 
-fn directory(entry: &Entry, service: Option<User>) -> Vec<Finding> {
+fn directory(entry: &Entry, service: Option<&User>) -> Vec<Finding> {
     let mut found = Vec::new();
     let path = escaped(&entry.path);
     let (allowed, words) = match entry.kind {
@@ -167,7 +170,7 @@ fn way(way: &Way) -> Option<Finding> {
     let last = way.entries.len().checked_sub(1)?;
     let closed = way.entries.iter().enumerate().find(|(index, entry)| {
         let wanted = if *index == last { 0o4 } else { 0o1 };
-        match way.who {
+        match &way.who {
             Some(user) => !may(entry, user, wanted),
             None => entry.mode & wanted == 0,
         }
@@ -175,7 +178,7 @@ fn way(way: &Way) -> Option<Finding> {
     let (index, entry) = closed?;
     let bit = if index == last { 'r' } else { 'x' };
     let at = escaped(&entry.path);
-    let (code, title, why) = match way.who {
+    let (code, title, why) = match &way.who {
         None => (
             "store-closed",
             format!("not everybody can read {}: {at} has mode {:04o}", escaped(&way.path), entry.mode),
@@ -184,14 +187,15 @@ fn way(way: &Way) -> Option<Finding> {
         Some(user) => (
             "path-closed",
             format!(
-                "user {} cannot read {}: {at} belongs to {} and has mode {:04o}",
+                "user {} cannot read {}: {at} belongs to {}:{} and has mode {:04o}{}",
                 user.uid,
                 escaped(&way.path),
                 entry.uid,
-                entry.mode
+                entry.gid,
+                entry.mode,
+                if entry.acl.is_some() { " and an access list" } else { "" }
             ),
-            "the service reads sources as that user; a group or an access list that lets it in is not looked at here."
-                .to_owned(),
+            format!("the service reads sources as that user, who is in {}.", groups(user)),
         ),
     };
     let fix =
@@ -199,19 +203,13 @@ fn way(way: &Way) -> Option<Finding> {
     Some(Finding::new(code, Severity::Error, title, why, fix))
 }
 
-/// Whether the permission bits let a user do all of this: 4 read, 2 write, 1 pass.
-fn may(entry: &Entry, user: User, wanted: u32) -> bool {
-    if user.uid == 0 {
-        return true;
+fn groups(user: &User) -> String {
+    let others = user.groups.iter().filter(|gid| **gid != user.gid);
+    let numbers: Vec<String> = std::iter::once(&user.gid).chain(others).map(u32::to_string).collect();
+    match numbers.as_slice() {
+        [one] => format!("group {one} alone"),
+        many => format!("the groups {}", many.join(", ")),
     }
-    let shift = if entry.uid == user.uid {
-        6
-    } else if entry.gid == user.gid {
-        3
-    } else {
-        0
-    };
-    entry.mode >> shift & wanted == wanted
 }
 
 fn leftover(leftover: &Leftover) -> Finding {

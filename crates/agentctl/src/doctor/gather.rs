@@ -15,7 +15,7 @@ use trust_core::Fingerprint;
 use trust_core::engine::Trigger;
 use trust_core::facts::Facts as CertificateFacts;
 
-use super::{Bundle, Daemon, Entry, Facts, Kind, Leftover, Named, Places, Socket, User, Way};
+use super::{Acl, Bundle, Daemon, Entry, Facts, Kind, Leftover, Named, Places, Socket, UnitFile, User, Way};
 use crate::commands::{anchors, audit, lint, status};
 use crate::context::Context;
 use crate::error::Error;
@@ -39,8 +39,8 @@ pub(crate) fn facts(context: &Context) -> Result<Facts, Error> {
     let socket = socket(&places.socket)?;
     drop(waiting);
     let status = status(context, &socket);
-    let service = service(&places.state, status.as_ref());
     let unit = system::unit(context.root.as_deref());
+    let service = service(context.root.as_deref(), &places.state, status.as_ref(), &unit);
     let (leftovers, strangers) = files(context);
     let put_aside = Some(places.state.join("state.json.unusable")).filter(|path| path.exists());
     let daemon_pid = status.as_ref().and_then(|status| status.daemon.as_ref()).map(|daemon| daemon.pid);
@@ -49,10 +49,10 @@ pub(crate) fn facts(context: &Context) -> Result<Facts, Error> {
         bundle: settled_bundle(context, status.as_ref()),
         authorities: authorities(&places.merged),
         directories: directories(context),
-        ways: ways(context, status.as_ref(), service),
+        ways: ways(context, status.as_ref(), service.as_ref()),
         servers: servers::probe(context)?,
         variables: system::variables(context.root.as_deref(), daemon_pid, &unit),
-        watches: service.and_then(|service| system::watches(service.uid)),
+        watches: service.as_ref().and_then(|service| system::watches(service.uid)),
         disks: system::disks(&places),
         smp_agent: smp_agent(context.root.as_deref()),
         daemon: Daemon {
@@ -94,13 +94,20 @@ fn status(context: &Context, socket: &Socket) -> Option<StatusReport> {
     }
 }
 
-fn service(state: &Path, status: Option<&StatusReport>) -> Option<User> {
-    let owner = fs::metadata(state).ok().map(|found| User { uid: found.uid(), gid: found.gid() });
-    let runs_as = status.and_then(|status| status.daemon.as_ref()).map(|daemon| daemon.uid);
-    match (runs_as, owner) {
-        (Some(uid), owner) => Some(User { uid, gid: owner.map_or(uid, |owner| owner.gid) }),
-        (None, owner) => owner,
-    }
+/// Who the service runs as: who it runs as now, or whose the state directory is.
+fn service(
+    root: Option<&Path>,
+    state: &Path,
+    status: Option<&StatusReport>,
+    unit: &[(UnitFile, Vec<String>)],
+) -> Option<User> {
+    let owner = fs::metadata(state).ok().map(|found| (found.uid(), found.gid()));
+    let daemon = status.and_then(|status| status.daemon.as_ref()).map(|daemon| daemon.uid);
+    let (uid, gid) = match (daemon, owner) {
+        (Some(uid), owner) => (uid, owner.map_or(uid, |(_, gid)| gid)),
+        (None, owner) => owner?,
+    };
+    Some(User { uid, gid, groups: system::groups(root, uid, unit) })
 }
 
 /// Whether a regeneration would leave the anchors as they are.
@@ -203,11 +210,19 @@ fn entry(path: &Path, kind: Kind) -> Option<Entry> {
         uid: metadata.uid(),
         gid: metadata.gid(),
         mode: metadata.mode() & 0o7777,
+        acl: acl(path),
         kind,
     })
 }
 
-fn ways(context: &Context, status: Option<&StatusReport>, service: Option<User>) -> Vec<Way> {
+fn acl(path: &Path) -> Option<Acl> {
+    // The largest value of an attribute on Linux.
+    let mut value = vec![0; 1 << 16];
+    let length = rustix::fs::getxattr(path, Acl::ATTRIBUTE, value.as_mut_slice()).ok()?;
+    Acl::parse(value.get(..length)?)
+}
+
+fn ways(context: &Context, status: Option<&StatusReport>, service: Option<&User>) -> Vec<Way> {
     let root = context.root.as_deref();
     let merged = &context.settings.store.merged;
     let mut ways = Vec::new();
@@ -226,13 +241,13 @@ fn ways(context: &Context, status: Option<&StatusReport>, service: Option<User>)
     ways
 }
 
-fn way(path: &Path, root: Option<&Path>, who: Option<User>) -> Way {
+fn way(path: &Path, root: Option<&Path>, who: Option<&User>) -> Way {
     let mut above: Vec<&Path> = path.ancestors().collect();
     if let Some(root) = root {
         above.retain(|place| !path.starts_with(root) || place.starts_with(root));
     }
     let entries = above.into_iter().rev().filter_map(|place| entry(place, Kind::Other)).collect();
-    Way { path: path.to_owned(), entries, who }
+    Way { path: path.to_owned(), entries, who: who.cloned() }
 }
 
 /// What publications left behind, and what is not ours in the state directory.

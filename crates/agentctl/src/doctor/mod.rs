@@ -7,6 +7,7 @@ use agent_runtime::escape::quoted;
 use agent_runtime::report::problem;
 use serde::Serialize;
 
+mod access;
 mod anchors;
 mod daemon;
 mod files;
@@ -15,6 +16,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::{Acl, User};
 pub(crate) use anchors::Named;
 pub(crate) use daemon::{Daemon, Socket};
 pub(crate) use files::{Bundle, Entry, Kind, Leftover, Way};
@@ -61,13 +63,6 @@ pub(crate) struct Places {
     pub state: PathBuf,
     pub socket: PathBuf,
     pub smp_layout: bool,
-}
-
-/// A user and its group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct User {
-    pub uid: u32,
-    pub gid: u32,
 }
 
 /// Something that needs a hand.

@@ -6,7 +6,7 @@ use agent_control::wire::{Severity, StatusReport, StoreReport};
 
 use super::*;
 
-const SERVICE: User = User { uid: 990, gid: 980 };
+const SERVICE: User = User { uid: 990, gid: 980, groups: Vec::new() };
 
 fn healthy() -> Facts {
     let store = StoreReport {
@@ -32,8 +32,8 @@ fn healthy() -> Facts {
         daemon: Daemon { socket: Socket::Answers, lock_holder: Some(7), installed: true },
         service: Some(SERVICE),
         directories: vec![
-            entry("/s/state", SERVICE, 0o700, Kind::Private),
-            entry("/s", SERVICE, 0o755, Kind::Public),
+            entry("/s/state", &SERVICE, 0o700, Kind::Private),
+            entry("/s", &SERVICE, 0o755, Kind::Public),
         ],
         ways: vec![way_of(0o755, 0o644, None)],
         bundle: Bundle::AsPublished,
@@ -51,16 +51,16 @@ fn healthy() -> Facts {
     }
 }
 
-fn entry(path: &str, owner: User, mode: u32, kind: Kind) -> Entry {
-    Entry { path: path.into(), uid: owner.uid, gid: owner.gid, mode, kind }
+fn entry(path: &str, owner: &User, mode: u32, kind: Kind) -> Entry {
+    Entry { path: path.into(), uid: owner.uid, gid: owner.gid, mode, acl: None, kind }
 }
 
 fn way_of(directory: u32, file: u32, who: Option<User>) -> Way {
-    const ROOT: User = User { uid: 0, gid: 0 };
+    const ROOT: User = User { uid: 0, gid: 0, groups: Vec::new() };
     let entries = vec![
-        entry("/", ROOT, 0o755, Kind::Other),
-        entry("/s", ROOT, directory, Kind::Other),
-        entry("/s/f", ROOT, file, Kind::Other),
+        entry("/", &ROOT, 0o755, Kind::Other),
+        entry("/s", &ROOT, directory, Kind::Other),
+        entry("/s/f", &ROOT, file, Kind::Other),
     ];
     Way { path: "/s/f".into(), entries, who }
 }
@@ -172,21 +172,21 @@ fn directories_and_ways() {
         (0o1777, Kind::Private, 0o700),
     ] {
         let repair = one("directory-open", Severity::Error, |facts| {
-            facts.directories = vec![entry("/s", SERVICE, mode, kind)];
+            facts.directories = vec![entry("/s", &SERVICE, mode, kind)];
         });
         assert_eq!(repair, Some(Repair::Close { directory: "/s".into(), mode: left }), "{mode:o}");
     }
-    assert_eq!(after(|facts| facts.directories = vec![entry("/s", SERVICE, 0o777, Kind::Other)]), []);
-    let other = User { uid: 0, gid: 0 };
-    for owner in [other, User { uid: 1, gid: SERVICE.gid }] {
+    assert_eq!(after(|facts| facts.directories = vec![entry("/s", &SERVICE, 0o777, Kind::Other)]), []);
+    let other = User { uid: 0, gid: 0, groups: Vec::new() };
+    for owner in [other.clone(), User { uid: 1, ..SERVICE }] {
         let _repair = one("directory-unwritable", Severity::Error, |facts| {
-            facts.directories = vec![entry("/s", owner, 0o755, Kind::Public)];
+            facts.directories = vec![entry("/s", &owner, 0o755, Kind::Public)];
         });
     }
     assert_eq!(
         after(|facts| {
             facts.service = Some(other);
-            facts.directories = vec![entry("/s", SERVICE, 0o755, Kind::Public)];
+            facts.directories = vec![entry("/s", &SERVICE, 0o755, Kind::Public)];
         }),
         [],
         "root writes everywhere"
@@ -198,6 +198,8 @@ fn directories_and_ways() {
     let _repair =
         one("path-closed", Severity::Error, |facts| facts.ways = vec![way_of(0o755, 0o600, Some(SERVICE))]);
     assert_eq!(after(|facts| facts.ways = vec![way_of(0o711, 0o644, Some(SERVICE))]), []);
+    let member = User { groups: vec![0], ..SERVICE };
+    assert_eq!(after(|facts| facts.ways = vec![way_of(0o750, 0o640, Some(member.clone()))]), []);
 }
 
 #[test]

@@ -45,6 +45,43 @@ pub(super) fn unit(root: Option<&Path>) -> Vec<(UnitFile, Vec<String>)> {
     found
 }
 
+/// The groups of a user beside its first one: as a member, and those that the unit adds.
+pub(super) fn groups(root: Option<&Path>, uid: u32, unit: &[(UnitFile, Vec<String>)]) -> Vec<u32> {
+    let read = |path: &str| fs::read_to_string(under(root, path)).unwrap_or_default();
+    let added =
+        unit.iter().flat_map(|(_, lines)| lines).filter_map(|line| line.strip_prefix("SupplementaryGroups="));
+    let added: Vec<&str> = added.collect();
+    memberships(&read("/etc/passwd"), &read("/etc/group"), uid, &added)
+}
+
+/// By the files alone, as it is for a service's user; what a directory server knows of it is not looked at.
+fn memberships(passwd: &str, group: &str, uid: u32, added: &[&str]) -> Vec<u32> {
+    let mut names: Vec<&str> = Vec::new();
+    for line in added {
+        // An empty one takes away what was said before.
+        if line.trim().is_empty() {
+            names.clear();
+        }
+        names.extend(line.split_whitespace());
+    }
+    let name_of = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    };
+    let user = passwd.lines().find_map(name_of).unwrap_or_default();
+    let mut groups: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    for line in group.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, gid, members] = fields[..] else { continue };
+        let is_member = !user.is_empty() && members.split(',').any(|member| member == user);
+        if is_member || names.contains(&name) {
+            groups.extend(gid.parse::<u32>().ok());
+        }
+    }
+    groups
+}
+
 /// The keys that a drop-in sets, each once.
 fn keys(lines: &[String]) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
@@ -243,6 +280,17 @@ mod tests {
         let lines =
             ["[Service]", "ExecStart=", "ExecStart=/bin/agentd --x=y", "Environment=A=b"].map(str::to_owned);
         assert_eq!(keys(&lines), ["ExecStart", "Environment"]);
+    }
+
+    #[test]
+    fn groups_by_membership_and_by_the_unit() {
+        let passwd = "root:x:0:0::/:/bin/sh\nagentd:x:990:980::/:/bin/false\n";
+        let group = "root:x:0:\npki:x:40:other,agentd\nssl-cert:x:41:agentd2\nweb:x:42:\nbroken\n";
+        let of = |uid: u32, added: &[&str]| memberships(passwd, group, uid, added);
+        assert_eq!(of(990, &[]), [40]);
+        assert_eq!(of(990, &["web 77"]), [77, 40, 42]);
+        assert_eq!(of(990, &["web", "", "ssl-cert"]), [40, 41]);
+        assert_eq!(of(991, &["none"]), [0; 0], "an unknown user and an unknown group");
     }
 
     #[test]
