@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs agentd on macOS from the directory of the unpacked archive: programs, user, directories, launchd jobs.
+# Installs agentd on macOS, from the directory of the unpacked archive, or from /opt/agentd, where the package has put the
+# same files: programs, links to them, user, directories, launchd jobs.
 # Run as root. Once more over an older version: sources, store and configuration stay as they are.
-# DESTDIR=DIR puts the files under DIR and starts nothing, to build a package from.
+# DESTDIR=DIR puts the files under DIR and starts nothing.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 dest=${DESTDIR:-}
+# Of root alone, as /usr/local is not everywhere: Homebrew gives its directories to a person.
+home=/opt/agentd
 data="/Library/Application Support/agentd"
 daemons=/Library/LaunchDaemons
 user=_agentd
@@ -40,44 +43,65 @@ make_user() {
     dscl . -create "/Users/$user" IsHidden 1
 }
 
-put() { # MODE FILE DIRECTORY
-    install -d -m 0755 "$dest$3"
-    install -m "$1" "$here/$2" "$dest$3/"
+# The whole of it beside the old one, then in its place.
+copy() {
+    rm -rf "$dest$home.new"
+    install -d -m 0755 "$dest$home.new"
+    for name in bin share launchd agentd.toml install.sh uninstall.sh README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE; do
+        [ ! -e "$here/$name" ] || cp -R "$here/$name" "$dest$home.new/"
+    done
+    chmod -R u=rwX,go=rX "$dest$home.new"
+    if [ -z "$dest" ]; then
+        chown -R 0:0 "$home.new"
+        # What a browser fetched is marked, and the mark is copied: who runs this as root has decided.
+        xattr -dr com.apple.quarantine "$home.new" >/dev/null 2>&1 || true
+    fi
+    rm -rf "$dest$home"
+    mv "$dest$home.new" "$dest$home"
+}
+
+link() { # FILE of ours, DIRECTORY
+    install -d -m 0755 "$dest$2"
+    ln -sf "$home/$1" "$dest$2/$(basename "$1")"
 }
 
 stop() { # LABEL; not loaded is no error
     launchctl bootout "system/$1" >/dev/null 2>&1 || true
 }
 
+for program in agentd agentctl; do
+    [ -e "$here/bin/$program" ] || fail "no $here/bin/$program: run this where the archive was unpacked"
+done
 if [ -z "$dest" ]; then
     [ "$(uname -s)" = Darwin ] || fail "this is the installation for macOS; on Linux use the deb, the rpm or docs/INSTALL.md"
     [ "$(id -u)" = 0 ] || fail "run it as root: sudo $0"
+    "$here/bin/agentctl" --version >/dev/null || fail "these programs are not for this Mac ($(uname -m))"
     make_user
     stop io.agentd.agentd
     stop io.agentd.rundir
 fi
 
-put 0755 bin/agentd /usr/local/bin
-put 0755 bin/agentctl /usr/local/bin
-for page in "$here"/share/man/man*/*; do
+[ "$here" = "$dest$home" ] || copy
+link bin/agentd /usr/local/bin
+link bin/agentctl /usr/local/bin
+for page in "$dest$home"/share/man/man*/*; do
     section=$(basename "$(dirname "$page")")
-    put 0644 "share/man/$section/$(basename "$page")" "/usr/local/share/man/$section"
+    link "share/man/$section/$(basename "$page")" "/usr/local/share/man/$section"
 done
-put 0644 share/completions/_agentctl /usr/local/share/zsh/site-functions
-put 0644 launchd/io.agentd.agentd.plist "$daemons"
-put 0644 launchd/io.agentd.rundir.plist "$daemons"
-put 0755 uninstall.sh "/usr/local/share/agentd"
-install -d -m 0755 "$dest$data" "$dest$data/policies" "$dest/var/log/agentd"
+link share/completions/_agentctl /usr/local/share/zsh/site-functions
+install -d -m 0755 "$dest$daemons" "$dest$data" "$dest$data/policies" "$dest/var/log/agentd"
+# launchd takes no job that is a link, or that is not root's.
+install -m 0644 "$dest$home/launchd/io.agentd.agentd.plist" "$dest$home/launchd/io.agentd.rundir.plist" "$dest$daemons/"
 # An edited configuration stays; what is new in the file can be read beside it.
-if [ -e "$dest$data/agentd.toml" ]; then
-    cp "$here/agentd.toml" "$dest$data/agentd.toml.new"
-else
-    put 0644 agentd.toml "$data"
+if [ ! -e "$dest$data/agentd.toml" ]; then
+    install -m 0644 "$dest$home/agentd.toml" "$dest$data/"
+elif ! cmp -s "$dest$home/agentd.toml" "$dest$data/agentd.toml"; then
+    install -m 0644 "$dest$home/agentd.toml" "$dest$data/agentd.toml.new"
 fi
 
 if [ -z "$dest" ]; then
     chown "$user:$user" "$data" "$data/policies" /var/log/agentd
-    /usr/local/bin/agentd --check
+    "$home/bin/agentd" --check
     launchctl bootstrap system "$daemons/io.agentd.rundir.plist"
     launchctl bootstrap system "$daemons/io.agentd.agentd.plist"
     echo "agentd runs. See how it is: agentctl status"

@@ -4,6 +4,7 @@
 set -eu
 
 dest=${DESTDIR:-}
+home=/opt/agentd
 data="/Library/Application Support/agentd"
 daemons=/Library/LaunchDaemons
 user=_agentd
@@ -19,14 +20,18 @@ if [ -z "$dest" ]; then
     for job in io.agentd.agentd io.agentd.rundir; do
         launchctl bootout "system/$job" >/dev/null 2>&1 || true
     done
+    # The receipt, where it came as a package.
+    pkgutil --forget io.agentd.agentd >/dev/null 2>&1 || true
 fi
 
 rm -f "$dest$daemons/io.agentd.agentd.plist" "$dest$daemons/io.agentd.rundir.plist"
-rm -f "$dest/usr/local/bin/agentd" "$dest/usr/local/bin/agentctl"
-rm -f "$dest"/usr/local/share/man/man1/agentctl*.1 "$dest/usr/local/share/man/man8/agentd.8"
-rm -f "$dest/usr/local/share/man/man5/agentd.toml.5" "$dest/usr/local/share/man/man5/agentd-policy.5"
-rm -f "$dest/usr/local/share/zsh/site-functions/_agentctl"
-rm -rf "$dest/usr/local/share/agentd" "$dest/var/run/agentd"
+# Links to us, and nothing that somebody else has put in their place.
+for link in "$dest/usr/local/bin"/agent* "$dest/usr/local/share/man"/man*/agent* "$dest/usr/local/share/zsh/site-functions/_agentctl"; do
+    case $(readlink "$link" 2>/dev/null || true) in
+        "$home"/*) rm -f "$link" ;;
+    esac
+done
+rm -rf "$dest$home" "$dest/var/run/agentd"
 
 if [ "$purge" = yes ]; then
     rm -rf "$dest$data" "$dest/var/log/agentd"

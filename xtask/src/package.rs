@@ -17,6 +17,7 @@ use crate::{setup, workspace};
 mod cross;
 mod deb;
 mod elf;
+mod flat;
 mod links;
 mod manual;
 mod rpm;
@@ -51,8 +52,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let (here, formats): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| *argument == "--here");
     for format in &formats {
-        if !["deb", "rpm", "tar"].contains(&format.as_str()) {
-            return Err(format!("no such format: {format}; there are deb, rpm and tar"));
+        if !["deb", "rpm", "tar", "pkg"].contains(&format.as_str()) {
+            return Err(format!("no such format: {format}; there are deb, rpm, tar and pkg"));
         }
     }
     let root = workspace::root();
@@ -84,8 +85,12 @@ fn pack(
     make(&scratch)?;
     let pages = stage::pages(root, host.unwrap_or(&release.programs), &scratch.join("pages"))?;
     let wanted = |format: &str| formats.is_empty() || formats.iter().any(|name| *name == format);
+    let tree = tarball::stage(root, release, &pages, &scratch)?;
     if wanted("tar") {
-        tarball::build(root, release, &pages, &scratch, out)?;
+        tarball::build(release, &scratch, out)?;
+    }
+    if !release.machine.is_linux() && wanted("pkg") {
+        flat::build(root, release, &tree, out)?;
     }
     if release.machine.is_linux() {
         if wanted("deb") && have("dpkg-deb", "the deb")? {

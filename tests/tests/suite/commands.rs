@@ -72,10 +72,7 @@ const LINES: &[(&str, How)] = &[
     ("systemd-sysusers agentd.conf && systemd-tmpfiles --create agentd.conf", Machine),
     ("systemctl daemon-reload && systemctl enable --now agentd", Machine),
     ("./install.sh", Not("of macOS: the suite `macos_scripts` runs it under a directory")),
-    (
-        "/usr/local/share/agentd/uninstall.sh",
-        Not("of macOS: the suite `macos_scripts` runs it under a directory"),
-    ),
+    ("/opt/agentd/uninstall.sh", Not("of macOS: the suite `macos_scripts` runs it under a directory")),
 ];
 
 /// Commands in running text that are not ours; ours are asked for their help, which knows every option.

@@ -22,17 +22,33 @@ fn install_upgrade_uninstall_and_purge() {
     script(&archive.join("install.sh"), &[]);
     let first = listing(&dest);
     for wanted in [
+        "opt/agentd/bin/agentd",
+        "opt/agentd/uninstall.sh",
         "usr/local/bin/agentd",
         "usr/local/bin/agentctl",
         "usr/local/share/man/man8/agentd.8",
         "usr/local/share/zsh/site-functions/_agentctl",
-        "usr/local/share/agentd/uninstall.sh",
         "Library/LaunchDaemons/io.agentd.agentd.plist",
         "Library/LaunchDaemons/io.agentd.rundir.plist",
         "Library/Application Support/agentd/agentd.toml",
     ] {
         assert!(first.contains(&wanted.to_owned()), "{wanted} is not in {first:#?}");
     }
+
+    for (link, target) in [
+        ("usr/local/bin/agentctl", "/opt/agentd/bin/agentctl"),
+        ("usr/local/share/man/man5/agentd.toml.5", "/opt/agentd/share/man/man5/agentd.toml.5"),
+    ] {
+        assert_eq!(fs::read_link(dest.join(link)).ok(), Some(PathBuf::from(target)), "{link}");
+    }
+    let job = dest.join("Library/LaunchDaemons/io.agentd.agentd.plist");
+    assert!(fs::symlink_metadata(&job).is_ok_and(|found| found.is_file()), "launchd takes no links");
+
+    // As the package does it: its files are in place, and the script runs from among them.
+    write(&dest.join("opt/agentd/agentd.toml"), "# newer\n");
+    script(&dest.join("opt/agentd/install.sh"), &[]);
+    assert!(data.join("agentd.toml.new").is_file(), "the configuration that was there stays");
+    fs::remove_file(data.join("agentd.toml.new")).expect("ours");
 
     write(&config, "# edited\n");
     write(&data.join("cainfo.pem"), "a source\n");
@@ -44,12 +60,18 @@ fn install_upgrade_uninstall_and_purge() {
     );
     assert!(data.join("agentd.toml.new").is_file(), "and shows what is new");
 
-    let uninstall = dest.join("usr/local/share/agentd/uninstall.sh");
+    // Somebody else's program of that name.
+    let other = dest.join("usr/local/bin/agentctl");
+    fs::remove_file(&other).expect("a link of ours");
+    write(&other, "other\n");
+    let uninstall = dest.join("opt/agentd/uninstall.sh");
     script(&uninstall, &[]);
     let mut left = listing(&dest);
     left.sort();
     let kept = ["agentd.toml", "agentd.toml.new", "cainfo.pem"];
-    assert_eq!(left, kept.map(|name| format!("Library/Application Support/agentd/{name}")));
+    let kept = kept.map(|name| format!("Library/Application Support/agentd/{name}"));
+    assert_eq!(left, [kept.as_slice(), &["usr/local/bin/agentctl".to_owned()]].concat());
+    fs::remove_file(&other).expect("of the test");
 
     script(&archive.join("install.sh"), &[]);
     script(&uninstall, &["--purge"]);

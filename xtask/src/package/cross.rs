@@ -49,6 +49,11 @@ fn lacking(tools: &Path, triple: &str) -> Option<String> {
     if !asked(aborting) {
         return Some(format!("the standard library for {triple} is not made for panic = abort"));
     }
+    // The same without bitcode, which optimising at the link wants.
+    let bitcode = "grep -aqE '\\.llvmbc|__bitcode' \"$(\"${RUSTC:-rustc}\" --print target-libdir --target \"$1\")\"/libcore-*.rlib";
+    if !asked(bitcode) {
+        return Some(format!("the standard library for {triple} has no bitcode"));
+    }
     let has_frameworks = tools.join("env.sh").is_file() || std::env::var_os("SDKROOT").is_some();
     (triple.contains("apple") && !has_frameworks)
         .then(|| "nothing to link with; SDKROOT names an SDK of Apple's".to_owned())

@@ -1,9 +1,9 @@
 //! The archive for everybody else, and for macOS.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::stage::{self, Pages};
+use super::stage::Pages;
 use super::{Release, name, read, write};
 use crate::run::output;
 
@@ -32,15 +32,14 @@ const MACOS: &[(&str, &str)] = &[
     ("packaging/launchd/uninstall.sh", "uninstall.sh"),
 ];
 
-pub(super) fn build(
+/// Stages what is in the archive, and, for macOS, in the package: one directory with all of it.
+pub(super) fn stage(
     root: &Path,
     release: &Release,
     pages: &Pages,
     scratch: &Path,
-    out: &Path,
-) -> Result<(), String> {
-    let whole = format!("agentd-{}-{}", release.version, release.machine.name());
-    let tree = scratch.join(&whole);
+) -> Result<PathBuf, String> {
+    let tree = scratch.join(whole(release));
     for program in ["agentd", "agentctl"] {
         write(&tree.join("bin").join(program), &read(&release.programs.join(program))?, 0o755)?;
     }
@@ -57,12 +56,22 @@ pub(super) fn build(
     write(&completions.join("agentctl.bash"), &pages.bash, 0o644)?;
     write(&completions.join("_agentctl"), &pages.zsh, 0o644)?;
     write(&completions.join("agentctl.fish"), &pages.fish, 0o644)?;
+    Ok(tree)
+}
+
+/// The name of the archive without its endings, and of the directory in it.
+pub(super) fn whole(release: &Release) -> String {
+    format!("agentd-{}-{}", release.version, release.machine.name())
+}
+
+/// Packs what was staged.
+pub(super) fn build(release: &Release, scratch: &Path, out: &Path) -> Result<(), String> {
+    let whole = whole(release);
     let archive = scratch.join("archive.tar");
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"]);
     tar.arg(format!("--mtime=@{}", release.epoch)).arg("--mode=u=rwX,go=rX").arg("-C").arg(scratch);
     output(tar.arg("-cf").arg(&archive).arg(&whole))?;
     let packed = output(Command::new("gzip").args(["-9nc"]).arg(&archive))?;
-    stage::touch(&archive, release)?;
     write(&out.join(format!("{whole}.tar.gz")), &packed, 0o644)
 }
