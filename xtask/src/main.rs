@@ -1,11 +1,12 @@
 //! The project's own chores: `cargo xtask test`, `tidy`, `deny`, `units`, `package`,
-//! `bench`.
+//! `sizes`, `bench`.
 
 mod bench;
 mod deny;
 mod package;
 mod run;
 mod setup;
+mod sizes;
 mod test;
 mod tidy;
 mod units;
@@ -21,9 +22,11 @@ Usage: cargo xtask COMMAND
   tidy            what the compiler does not check: direction of dependencies, stray files, words, sizes
   deny            licences, sources and duplicates of all dependencies, by deny.toml
   package [--here] [FORMAT]…
-                  deb, rpm and tar with checksums, into target/package, for every machine that there are cross tools for
+                  deb, rpm, tar and, for macOS, pkg with checksums, into target/package, for every machine that there are cross tools for
                   (AGENTD_CROSS or target/cross, else cargo-zigbuild); --here: for this one, by its own compiler;
                   AGENTD_BIN_DIR names programs that are built
+  sizes [--write] what the programs and the packages in target/package weigh, by cause; --write puts it into
+                  docs/PERFORMANCE.md; it links both programs anew
   units           the systemd unit and the launchd jobs, judged by systemd-analyze and a plist parser
   bench [--write] [PART]…
                   figures of functions and of whole processes beside their peers; parts: functions, size, merge,
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         (Some("tidy"), []) => tidy::run(),
         (Some("deny"), []) => deny::run(),
         (Some("package"), formats) => package::run(formats),
+        (Some("sizes"), options) => sizes::run(options),
         (Some("units"), []) => units::run(),
         (Some("help" | "--help" | "-h") | None, _) => {
             run::say(HELP);
