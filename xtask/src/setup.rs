@@ -44,6 +44,7 @@ const TOOLS: &[Tool] = &[
     tool("strace", "strace", "the order of system calls of a publication, and a fault at each of them"),
     tool("mkfs.xfs", "xfsprogs", "the power cut on XFS"),
     tool("bindfs", "bindfs", "changes on a file system that tells nothing of them"),
+    tool("jq", "jq", "the examples of the help"),
     tool("zsh", "zsh", "the completions of zsh"),
     tool("fish", "fish", "the completions of fish"),
     tool("setfacl", "acl", "sources with access lists"),

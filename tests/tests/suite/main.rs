@@ -31,6 +31,8 @@ mod durable;
 #[cfg(test)]
 mod enroll;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod foresight;
