@@ -8,7 +8,14 @@ use crate::exit;
 
 /// Read and steer agentd, the keeper of this endpoint's trust store.
 #[derive(Debug, Parser)]
-#[command(name = "agentctl", version, propagate_version = true, after_help = exit::HELP, max_term_width = 100)]
+#[command(
+    name = "agentctl",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(after_help = exit::HELP)]
 pub struct Cli {
     /// What holds for every command.
     #[command(flatten)]
@@ -20,12 +27,14 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Print one JSON document on stdout instead of text.
     #[arg(long, global = true)]
     pub json: bool,
     /// When to use colour; without it NO_COLOR and CLICOLOR_FORCE are asked, and the terminal.
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_default_value = true)]
+    #[arg(long, global = true, value_name = "auto|always|never", value_enum, default_value_t = Color::Auto)]
+    #[arg(hide_default_value = true, hide_possible_values = true)]
     pub color: Color,
     /// Put the whole default layout under this directory: needs no root, disturbs nothing.
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -167,7 +167,7 @@ fn every_example_of_the_help_runs() {
             match example.as_str() {
                 "agentctl distrust 3" => scene.take_back(),
                 "agentctl rollback" | "agentctl rollback 41 --pin 24h" => {
-                    scene.play("agentctl regen --force", 0)
+                    scene.play("agentctl regen --force", 0);
                 }
                 _ => {}
             }
