@@ -5,9 +5,25 @@ use std::path::PathBuf;
 use test_support::endpoint::{Endpoint, write};
 use test_support::{corpus, pem, pki};
 
-/// Mozilla's roots; empty where they are not installed.
-pub(crate) fn mozilla() -> Vec<String> {
-    corpus::mozilla_roots().iter().map(|der| pem::encode(pem::CERTIFICATE, der)).collect()
+/// As many as Mozilla's store has had: its roots as they are installed here, and generated ones for those that are not.
+pub(crate) fn few() -> Vec<String> {
+    let mut blocks: Vec<String> =
+        corpus::mozilla_roots().iter().map(|der| pem::encode(pem::CERTIFICATE, der)).collect();
+    blocks.truncate(FEW);
+    let more = generated(FEW - blocks.len());
+    blocks.extend(more);
+    blocks
+}
+
+/// The size of a real store.
+pub(crate) const FEW: usize = 148;
+
+/// The sizes that are measured: a real store, and two that nobody has.
+pub(crate) const SIZES: [usize; 3] = [FEW, 1_000, 10_000];
+
+/// Of this size.
+pub(crate) fn of(count: usize) -> Vec<String> {
+    if count == FEW { few() } else { generated(count) }
 }
 
 /// So many generated ones.

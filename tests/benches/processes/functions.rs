@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::table::{head, row, say};
+use crate::table::{goal, head, row, say};
 
 /// Set by `cargo xtask bench`: where criterion left its figures.
 const DIRECTORY: &str = "AGENTD_CRITERION_DIR";
@@ -45,6 +45,38 @@ pub(crate) fn run() {
         let span = |size: &u64| spans.iter().find(|(of, _)| of == size).map(|(_, span)| micros(*span));
         let cells = sizes.iter().map(|size| span(size).unwrap_or_else(|| "–".to_owned()));
         row(&[name].into_iter().chain(cells).collect::<Vec<_>>());
+    }
+    connections(&directory);
+}
+
+/// Connections that were made in turn, a bare handshake of rustls among them.
+fn connections(directory: &Path) {
+    let read = fs::read(directory.join("in-turn.json")).ok();
+    let Some(figures) = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) else { return };
+    let Some(bare) = figures["bare"].as_f64() else { return };
+    let anchors: Vec<(u64, f64)> = figures["anchors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|pair| Some((pair[0].as_u64()?, pair[1].as_f64()?)))
+        .collect();
+    head(
+        "A connection and its verdict, in a process that is ready (in turn, medians)",
+        &["anchors, the last one matches", "µs", "of a bare rustls handshake"],
+    );
+    row(&["a bare rustls handshake, one anchor".to_owned(), format!("{bare:.0}"), "1.00×".to_owned()]);
+    for (count, median) in &anchors {
+        row(&[count.to_string(), format!("{median:.0}"), format!("{:.2}×", median / bare)]);
+    }
+    let at = |wanted: u64| anchors.iter().find(|(count, _)| *count == wanted).map(|(_, median)| *median);
+    if let Some((one, many)) = at(1).zip(at(10_000)) {
+        let worst = anchors.iter().map(|(_, median)| median / bare).fold(0.0, f64::max);
+        goal("connection: within 1.15× of a bare rustls handshake", format!("{worst:.2}×"), worst <= 1.15);
+        goal(
+            "connection: flat from 1 to 10,000 anchors (within a tenth)",
+            format!("{:.2}×", many / one),
+            many <= one * 1.1,
+        );
     }
 }
 

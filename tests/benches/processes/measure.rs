@@ -39,6 +39,11 @@ impl Spans {
         self.at(1.0)
     }
 
+    /// All of them, sorted.
+    pub(crate) fn all(&self) -> &[Duration] {
+        &self.0
+    }
+
     /// How many.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

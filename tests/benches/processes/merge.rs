@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
 use std::time::Duration;
 
 use test_support::endpoint::{Endpoint, write};
@@ -14,33 +13,20 @@ use test_support::tools;
 
 use crate::measure::{Contender, Measured, contest};
 use crate::table::{goal, head, ms, row, say, times};
-use crate::{corpus, unchanged};
+use crate::corpus;
 
 const OURS: &str = "agentctl regen";
 const FLOOR: &str = "cat, fsync, mv, fsync";
 const TRUST: &str = "trust extract (p11-kit)";
 
-/// All three sizes; then what it costs when nothing has changed, which is believed of what is a minute old.
+/// All three sizes.
 pub(crate) fn run() {
-    let mozilla = corpus::mozilla();
-    let mut endpoints = Vec::new();
-    if mozilla.is_empty() {
-        say("\nMozilla's roots (ca-certificates) are not installed: left out");
-    } else {
-        endpoints.push((size("Mozilla's roots", &mozilla), mozilla.len()));
-    }
-    for count in [1_000, 10_000] {
-        endpoints.push((size("generated roots", &corpus::generated(count)), count));
-    }
-    sleep(LEFT_ALONE);
-    for (endpoint, count) in endpoints {
-        unchanged::run(&endpoint, count);
+    for count in corpus::SIZES {
+        size(&corpus::of(count));
     }
 }
 
-const LEFT_ALONE: Duration = Duration::from_secs(62);
-
-fn size(what: &str, blocks: &[String]) -> Endpoint {
+fn size(blocks: &[String]) {
     let endpoint = corpus::endpoint(blocks);
     let sources = corpus::paths(&endpoint);
     let work = endpoint.beside("peers");
@@ -48,36 +34,30 @@ fn size(what: &str, blocks: &[String]) -> Endpoint {
     let mut contenders = ours_and_floor(&endpoint, &sources, &work);
     contenders.extend(peers(&sources, &work, blocks.len()));
     let measured = contest(&contenders);
-    print(&format!("Merge: {} {what} in three sources", blocks.len()), &measured);
+    print(&format!("Merge: {} anchors in three sources", blocks.len()), &measured);
     note_goals(blocks.len(), &measured);
     check(&endpoint, blocks.len());
-    drop(contenders);
-    endpoint
 }
 
 fn note_goals(count: usize, measured: &[Measured]) {
     let wall = |name: &str| measured.iter().find(|one| one.name == name).map(|one| one.wall.median());
     let (Some(ours), Some(floor)) = (wall(OURS), wall(FLOOR)) else { return };
-    let (floor_goal, limit, peer_goal, least) = match count {
-        10_000 => (
-            "merge of 10,000: within 4× of the floor",
-            4,
-            "merge of 10,000: 500× faster than trust extract",
-            500,
-        ),
-        1_000 => {
-            ("merge of 1,000: within 4× of the floor", 4, "merge of 1,000: 20× faster than trust extract", 20)
-        }
-        _ => (
-            "merge of Mozilla's roots: within 3× of the floor",
-            3,
-            "merge of Mozilla's roots: 5× faster than trust extract",
-            5,
-        ),
+    let (limit, least) = match count {
+        10_000 => (4, 500),
+        1_000 => (4, 20),
+        _ => (3, 5),
     };
-    goal(floor_goal, times(ours, floor), ours <= floor * limit);
+    goal(
+        format!("three sources to a durable bundle, {count} anchors: within {limit}× of the floor"),
+        format!("{} ({} ms)", times(ours, floor), ms(ours)),
+        ours <= floor * limit,
+    );
     if let Some(trust) = wall(TRUST) {
-        goal(peer_goal, times(trust, ours), trust >= ours * least);
+        goal(
+            format!("… {count} anchors: {least}× as fast as trust extract"),
+            times(trust, ours),
+            trust >= ours * least,
+        );
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 static PRINTED: Mutex<String> = Mutex::new(String::new());
 
 /// What the figures say of the goals, and whether it is so.
-static GOALS: Mutex<Vec<(&str, String, bool)>> = Mutex::new(Vec::new());
+static GOALS: Mutex<Vec<(String, String, bool)>> = Mutex::new(Vec::new());
 
 /// Notes how a goal stands.
-pub(crate) fn goal(goal: &'static str, now: String, met: bool) {
-    GOALS.lock().unwrap_or_else(PoisonError::into_inner).push((goal, now, met));
+pub(crate) fn goal(goal: impl Into<String>, now: String, met: bool) {
+    GOALS.lock().unwrap_or_else(PoisonError::into_inner).push((goal.into(), now, met));
 }
 
 /// Prints how the goals stand that were noted.
@@ -23,7 +23,7 @@ pub(crate) fn goals() {
     }
     head("Goals", &["goal", "in this run", ""]);
     for (goal, now, met) in noted {
-        row(&[goal.to_owned(), now, if met { "met" } else { "**missed**" }.to_owned()]);
+        row(&[goal, now, if met { "met" } else { "**missed**" }.to_owned()]);
     }
 }
 
@@ -41,6 +41,12 @@ pub(crate) fn say(text: &str) {
     let mut out = std::io::stdout();
     // Nobody to tell where stdout is closed; lines are wanted while the bench goes on.
     let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Prints a line that belongs to the run and not to its figures.
+pub(crate) fn remark(text: &str) {
+    let mut out = std::io::stdout();
+    let _closed = writeln!(out, "\n{text}").and_then(|()| out.flush());
 }
 
 /// Prints the head of a table.

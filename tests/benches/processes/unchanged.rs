@@ -13,8 +13,9 @@ use test_support::endpoint::Endpoint;
 use test_support::process::{Owned, command};
 use test_support::tools;
 
+use crate::corpus;
 use crate::daemon::Daemon;
-use crate::measure::{Contender, Spans, contest, cpu_of};
+use crate::measure::{Contender, Measured, Spans, contest, cpu_of};
 use crate::table::{goal, head, ms, row, say};
 
 /// Fewer than after which all is read again.
@@ -23,15 +24,61 @@ const LOOKS: u32 = 10;
 /// Longer than a look takes.
 const PAUSE: Duration = Duration::from_millis(150);
 
+/// No look believes that a file is as it was that was written less than a minute ago.
+const LEFT_ALONE: Duration = Duration::from_secs(62);
+
+/// All three sizes.
+pub(crate) fn run() {
+    let published = |count: usize| {
+        let endpoint = corpus::endpoint(&corpus::of(count));
+        let first = endpoint.agentctl(&["--quiet", "regen"]);
+        if first.code() != 0 {
+            say(&format!("\nWRONG: {}", first.err()));
+        }
+        (endpoint, count)
+    };
+    let endpoints = corpus::SIZES.map(published);
+    sleep(LEFT_ALONE);
+    let costs = endpoints.map(|(endpoint, count)| (count, cost(&endpoint)));
+    head(
+        "Nothing changed",
+        &["anchors", "", "wall ms, median", "CPU ms", "system calls", "of them a file", "bundle's inode and times"],
+    );
+    for (count, cost) in &costs {
+        print(*count, cost);
+    }
+    for (count, cost) in &costs {
+        for (what, calls) in [(ASKED, &cost.all_read.1), (BY_ITSELF, &cost.none_read.1)] {
+            if let Some(calls) = calls {
+                say(&format!("\n{count} anchors, {what}, {LOOKS} times: {}", calls.listed()));
+            }
+        }
+        note_goal(*count, cost);
+    }
+}
+
+const ALONE: &str = "`agentctl regen`, a whole process";
+const ASKED: &str = "a look of the daemon that is asked for: all is read";
+const BY_ITSELF: &str = "a look of the daemon by itself";
+
+/// Three sources, a policy, the directory of policies, the bundle.
+const FILES: u64 = 6;
+
+struct Cost {
+    process: Measured,
+    process_calls: Option<Calls>,
+    all_read: (Spans, Option<Calls>),
+    none_read: (Spans, Option<Calls>),
+    same: bool,
+}
+
 /// A second `agentctl regen`, a look of the running daemon that is asked for, which reads all, and one that is not.
-/// Everything must have been left alone for a minute, else no look believes that it is as it was.
-pub(crate) fn run(endpoint: &Endpoint, count: usize) {
+fn cost(endpoint: &Endpoint) -> Cost {
     let before = identity(endpoint);
     let command = || endpoint.agentctl_command(&["--quiet", "regen"]);
-    let again =
-        Contender { name: "agentctl regen", runs: 40, prepare: Box::new(|| ()), command: Box::new(command) };
-    let measured = contest(&[again]);
-    let alone = calls_of_process(endpoint, &command());
+    let again = Contender { name: ALONE, runs: 40, prepare: Box::new(|| ()), command: Box::new(command) };
+    let process = contest(&[again]).remove(0);
+    let process_calls = calls_of_process(endpoint, &command());
     let daemon = Daemon::start(endpoint);
     sleep(PAUSE);
     let asked = || daemon.look();
@@ -45,53 +92,46 @@ pub(crate) fn run(endpoint: &Endpoint, count: usize) {
     let all_read = looks(endpoint, &daemon, &asked);
     let none_read = looks(endpoint, &daemon, &hinted);
     daemon.stop();
-    head(
-        &format!("Nothing changed: {count} anchors in three sources"),
-        &["", "wall ms, median", "CPU ms", "system calls", "bundle's inode and times"],
+    Cost { process, process_calls, all_read, none_read, same: identity(endpoint) == before }
+}
+
+fn print(count: usize, cost: &Cost) {
+    let same = if cost.same { "the same" } else { "CHANGED" };
+    let number = |calls: Option<u64>| calls.map_or_else(|| "–".to_owned(), |calls| calls.to_string());
+    let line = |what: &str, wall: String, cpu: String, calls: Option<u64>| {
+        let each = calls.map(|calls| calls.div_ceil(FILES));
+        row(&[count.to_string(), what.to_owned(), wall, cpu, number(calls), number(each), same.to_owned()]);
+    };
+    let process = &cost.process;
+    line(
+        ALONE,
+        ms(process.wall.median()),
+        format!("{} (mean of {})", ms(process.cpu), process.wall.len()),
+        cost.process_calls.as_ref().map(Calls::total),
     );
-    let same = if identity(endpoint) == before { "the same" } else { "CHANGED" };
-    for again in measured {
-        row(&[
-            "agentctl regen, a whole process".to_owned(),
-            ms(again.wall.median()),
-            format!("{} (mean of {})", ms(again.cpu), again.wall.len()),
-            alone.as_ref().map_or_else(|| "–".to_owned(), |calls| calls.total().to_string()),
-            same.to_owned(),
-        ]);
+    for (what, look) in [(ASKED, &cost.all_read), (BY_ITSELF, &cost.none_read)] {
+        let cpu = format!("{} (median of {})", ms(look.0.median()), look.0.len());
+        line(what, "–".to_owned(), cpu, each_look(look));
     }
-    let told = [
-        ("a look of the daemon that is asked for: all is read", &all_read),
-        ("a look of the daemon by itself", &none_read),
-    ];
-    for (what, (spans, calls)) in told {
-        let calls = calls.as_ref().map_or_else(
-            || "–".to_owned(),
-            |calls| format!("{:.0}", calls.total() as f64 / f64::from(LOOKS)),
-        );
-        let cpu = format!("{} (median of {})", ms(spans.median()), spans.len());
-        row(&[what.to_owned(), "–".to_owned(), cpu, calls, same.to_owned()]);
-    }
-    for (what, (_, calls)) in told {
-        if let Some(calls) = calls {
-            say(&format!("\n{count} anchors, {what}, {LOOKS} times: {}", calls.listed()));
-        }
-    }
-    if let (spans, Some(calls)) = &none_read {
-        let each = calls.total() / u64::from(LOOKS);
-        goal(
-            match count {
-                10_000 => {
-                    "nothing changed, 10,000 anchors: under 1 ms of CPU, a handful of system calls a file (6 files)"
-                }
-                1_000 => "nothing changed, 1,000 anchors: the same",
-                _ => {
-                    "nothing changed, Mozilla's roots: under 1 ms of CPU, a handful of system calls a file (6 files)"
-                }
-            },
-            format!("{} ms, {each} calls, bundle {same}", ms(spans.median())),
-            spans.median() < Duration::from_millis(1) && each <= 6 * 6 && same == "the same",
-        );
-    }
+}
+
+fn each_look((_, calls): &(Spans, Option<Calls>)) -> Option<u64> {
+    calls.as_ref().map(|calls| calls.total() / u64::from(LOOKS))
+}
+
+fn note_goal(count: usize, cost: &Cost) {
+    /// For each file that could have changed.
+    const HANDFUL: u64 = 6;
+    let Some(calls) = each_look(&cost.none_read) else { return };
+    let cpu = cost.none_read.0.median();
+    goal(
+        format!(
+            "nothing changed, {count} anchors, a look of the daemon: under 1 ms of CPU, nothing written, a handful of \
+             system calls a file (of {FILES})"
+        ),
+        format!("{} ms, {calls} calls, {}", ms(cpu), if cost.same { "nothing written" } else { "WRITTEN" }),
+        cpu < Duration::from_millis(1) && calls <= FILES * HANDFUL && cost.same,
+    );
 }
 
 /// What looks cost that are caused so: first without a tracer, then the system calls of as many.
@@ -181,6 +221,7 @@ pub(crate) fn calls_while(endpoint: &Endpoint, id: u32, work: impl FnOnce()) -> 
 fn calls_of_process(endpoint: &Endpoint, traced: &Command) -> Option<Calls> {
     let trace = endpoint.beside("trace");
     let mut strace = command(tools::find("strace")?);
+    strace.envs(traced.get_envs().filter_map(|(name, value)| Some((name, value?))));
     strace.args(["-f", "-o"]).arg(&trace).arg(traced.get_program()).args(traced.get_args());
     let ended = strace.stdout(Stdio::null()).stderr(Stdio::null()).status();
     ended.is_ok_and(|status| status.success()).then(|| Calls::read(&trace))

@@ -19,11 +19,14 @@ pub(super) struct Change {
     pub(super) make: fn(&Scene, usize) -> Instant,
 }
 
+/// The kind that the floor is measured with.
+pub(super) const AS_THE_FLOOR: &str = "renamed over";
+
 /// All of them.
 pub(super) const CHANGES: &[Change] = &[
     Change { name: "written in place", before: nothing, make: in_place },
     Change { name: "written in three pieces, from the last one", before: nothing, make: in_pieces },
-    Change { name: "renamed over", before: nothing, make: renamed },
+    Change { name: AS_THE_FLOOR, before: nothing, make: renamed },
     Change { name: "symlink swapped", before: linked_directory, make: swapped },
     Change { name: "directory replaced", before: nothing, make: directory_replaced },
     Change { name: "file deleted and put back", before: nothing, make: put_back },
