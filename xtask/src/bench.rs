@@ -47,7 +47,15 @@ pub(crate) fn run(words: &[String]) -> Result<(), String> {
         let benches = ["trust-formats", "trust-core", "trust-tls"].map(|package| ["-p", package]).concat();
         let mut functions = bench();
         functions.args(benches).args(["--bench", "scan", "--bench", "store", "--bench", "verify", "--"]);
-        functions.args(["--warm-up-time", "0.3", "--measurement-time", "1", "--sample-size", "30", "--noplot"]);
+        functions.args([
+            "--warm-up-time",
+            "0.3",
+            "--measurement-time",
+            "1",
+            "--sample-size",
+            "30",
+            "--noplot",
+        ]);
         std::fs::create_dir_all(&criterion).map_err(|error| error.to_string())?;
         functions.env(CRITERION_DIR, &criterion);
         run::run(in_workspace(&mut functions))?;

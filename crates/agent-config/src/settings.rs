@@ -90,7 +90,7 @@ pub struct Watch {
     pub poll_interval: Duration,
     /// The same while watching does not work. Never longer than `poll_interval`.
     pub degraded_poll_interval: Duration,
-    /// Quiet time after a change before the sources are looked at.
+    /// Quiet time after a change that may go on before the sources are looked at.
     pub settle: Duration,
 }
 

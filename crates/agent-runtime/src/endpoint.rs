@@ -365,17 +365,27 @@ impl Endpoint {
         /// Each holds a bundle in memory. So many publications while the state cannot be written are a fault of weeks.
         const MAX_OWED: usize = 16;
         let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(generation), Some((bundle, _))) = (&job.generation, &job.bundle) {
+        let add = |generation: &Generation, bundle: &[u8]| {
+            self.history.add(&*self.files, generation, bundle, self.keep)
+        };
+        let mut earlier = Ok(());
+        while let Some((generation, bundle)) = owed.first()
+            && earlier.is_ok()
+        {
+            earlier = add(generation, bundle);
+            if earlier.is_ok() {
+                owed.remove(0);
+            }
+        }
+        let (Some(generation), Some((bundle, _))) = (&job.generation, &job.bundle) else { return earlier };
+        let written = earlier.and_then(|()| add(generation, &bundle.bytes));
+        if written.is_err() {
             owed.push((Generation::clone(generation), bundle.bytes.clone()));
+            if owed.len() > MAX_OWED {
+                owed.remove(0);
+            }
         }
-        if owed.len() > MAX_OWED {
-            owed.remove(0);
-        }
-        while let Some((generation, bundle)) = owed.first() {
-            self.history.add(&*self.files, generation, bundle, self.keep)?;
-            owed.remove(0);
-        }
-        Ok(())
+        written
     }
 
     /// The record of changes.

@@ -98,10 +98,9 @@ impl History {
         keep: Keep,
     ) -> Result<(), PublishError> {
         let path = self.path(generation.number);
-        let json = serde_json::to_string(&Record::of(generation))
+        let json = serde_json::to_vec(&Record::of(generation))
             .map_err(|error| PublishError::content(&path, &error))?;
-        let head = format!("{MARK}{json}\n");
-        publish_parts(files, &path, &[head.as_bytes(), bundle], 0o600)?;
+        publish_parts(files, &path, &[MARK.as_bytes(), &json, b"\n", bundle], 0o600)?;
         self.prune(generation, keep);
         Ok(())
     }

@@ -53,6 +53,9 @@ pub trait Reader: Send + Sync {
     /// The reader, for one look, of what policies name: that may lie anywhere.
     fn named(&self) -> Box<dyn Reader + '_>;
 
+    /// It will be asked for something soon.
+    fn prepare(&self) {}
+
     /// The published bundle and its SHA-256, where it is as we publish it.
     fn bundle(&self, path: &Path) -> Option<(File, Fingerprint)> {
         read_published(path)
@@ -181,6 +184,10 @@ fn look_over<'a>(
     look.watch_path(&paths.merged, &[]);
     let policies = look.policies(&paths.policies);
     let effective = policy::combine(&policies);
+    if effective.named.iter().any(|named| !look.memory.recalls(&named.path)) {
+        // What reads it starts while the store's own sources are read.
+        look.named.prepare();
+    }
     let mut sources = vec![
         look.source(SourceKind::Bootstrap, paths.bootstrap.clone()),
         look.source(SourceKind::Site, paths.site.clone()),

@@ -112,6 +112,18 @@ impl Recollection<'_> {
         Some(file)
     }
 
+    /// Whether something is known of this path that still holds.
+    pub(crate) fn recalls(&mut self, path: &Path) -> bool {
+        let known = &self.known;
+        let trail = known
+            .files
+            .get(path)
+            .map(|file| &file.trail)
+            .or_else(|| known.directories.get(path).map(|directory| &directory.trail))
+            .or_else(|| known.absent.get(path).map(|absence| &absence.trail));
+        trail.is_some_and(|trail| trail.still_holds(&mut self.glances))
+    }
+
     /// Remembers a file that was read.
     pub(crate) fn note_file(&mut self, path: &Path, file: &FileBytes, sha256: Fingerprint) {
         if let Some(trail) = self.worth(file.trail.as_ref()) {

@@ -107,6 +107,18 @@ pub fn publish_parts(fs: &dyn Fs, path: &Path, parts: &[&[u8]], mode: u32) -> Re
     publish_parts_as(fs, path, parts, mode, Owner::OfDirectory)
 }
 
+/// Hands over the parts of a content, one after another, to whom it is given.
+pub type Content<'a> =
+    &'a dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), PublishError>) -> Result<(), PublishError>;
+
+/// The same for a content that is made while it is written, and again where that has to be done once more.
+///
+/// # Errors
+/// As [`publish`].
+pub fn publish_made(fs: &dyn Fs, path: &Path, content: Content<'_>, mode: u32) -> Result<(), PublishError> {
+    publish_content(fs, path, content, mode, Owner::OfDirectory)
+}
+
 /// Whose a new file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
@@ -142,11 +154,21 @@ fn publish_parts_as(
     mode: u32,
     owner: Owner,
 ) -> Result<(), PublishError> {
+    publish_content(fs, path, &|put| parts.iter().try_for_each(|part| put(part)), mode, owner)
+}
+
+fn publish_content(
+    fs: &dyn Fs,
+    path: &Path,
+    content: Content<'_>,
+    mode: u32,
+    owner: Owner,
+) -> Result<(), PublishError> {
     let target = Target::open(fs, path)?;
-    match target.write_new(parts, mode, owner) {
+    match target.write_new(content, mode, owner) {
         Err(error @ PublishError::Step { step: Step::SyncFile, .. }) => {
             // Never again on the same descriptor: after one failure the kernel may report the lost pages as written.
-            target.write_new(parts, mode, owner).map_err(|_second| error)?;
+            target.write_new(content, mode, owner).map_err(|_second| error)?;
         }
         other => other?,
     }
@@ -195,9 +217,9 @@ impl<'a> Target<'a> {
     }
 
     /// The new file under its temporary name, on the disk. Where that fails it is gone again.
-    fn write_new(&self, parts: &[&[u8]], mode: u32, owner: Owner) -> Result<(), PublishError> {
+    fn write_new(&self, content: Content<'_>, mode: u32, owner: Owner) -> Result<(), PublishError> {
         let file = self.create()?;
-        let filled = self.fill(&file, parts, mode, owner);
+        let filled = self.fill(&file, content, mode, owner);
         if filled.is_err() {
             self.discard();
         }
@@ -222,10 +244,8 @@ impl<'a> Target<'a> {
         created.map_err(|errno| self.failed(Step::Create, errno))
     }
 
-    fn fill(&self, file: &File, parts: &[&[u8]], mode: u32, owner: Owner) -> Result<(), PublishError> {
-        for part in parts {
-            self.write_all(file, part)?;
-        }
+    fn fill(&self, file: &File, content: Content<'_>, mode: u32, owner: Owner) -> Result<(), PublishError> {
+        content(&mut |part| self.write_all(file, part))?;
         match owner {
             Owner::OfDirectory => self.give_away(file)?,
             Owner::Of { uid, gid } => self.give_to(file, uid, gid)?,

@@ -86,6 +86,14 @@ impl Reader for Visit<'_> {
         }
     }
 
+    fn prepare(&self) {
+        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() && !Bench::of_this_process().is_full() {
+            // Where it does not start, whoever asks it something is told.
+            *slot = Session::start(self.rules).ok();
+        }
+    }
+
     fn named(&self) -> Box<dyn Reader + '_> {
         Box::new(Self { rules: self.rules, began: self.began, session: Mutex::new(None) })
     }

@@ -14,6 +14,7 @@ use trust_core::engine::{Action, Ask, Carried, Engine, Event, Now, Order, Outcom
 use trust_core::guard::Proofs;
 use trust_core::plan::{Settings, StoreState};
 use trust_core::policy::{Effective, Warning};
+use trust_core::pool::Pool;
 use trust_core::source::Failure;
 
 use crate::clock::Clock;
@@ -145,7 +146,12 @@ pub struct Runner {
     settle: Duration,
     /// When to follow a hint.
     hint_at: Option<Instant>,
+    /// When one was followed last.
+    followed: Option<Instant>,
 }
+
+/// What belongs together comes within this time.
+const BURST: Duration = Duration::from_millis(50);
 
 /// What a job on the blocking pool brought back.
 enum Done {
@@ -198,6 +204,7 @@ impl Runner {
             disk: Disk::new(settings),
             settle: settings.watch.settle,
             hint_at: None,
+            followed: None,
         }
     }
 
@@ -216,11 +223,10 @@ impl Runner {
                 () = &mut shutdown => break,
                 done = next_done(&mut self.job) => self.done(done),
                 Some(command) = commands.recv() => self.command(command),
-                () = self.watcher.changed(), if self.hint_at.is_none() => {
-                    self.hint_at = Some(Instant::now() + self.settle);
-                }
+                complete = self.watcher.changed() => self.hinted(complete),
                 () = until(self.hint_at) => {
                     self.hint_at = None;
+                    self.followed = Some(Instant::now());
                     self.handle(Event::Hint);
                 }
                 () = until(self.wake) => {
@@ -240,6 +246,15 @@ impl Runner {
             // Its result is on disk; the next start finds it there.
             let _finished = job.await;
         }
+    }
+
+    /// A change that is complete is followed at once; one that goes on, and what comes soon after another, when it has
+    /// settled: a burst of events makes two looks, the first and the last.
+    fn hinted(&mut self, complete: bool) {
+        let now = Instant::now();
+        let in_a_burst = self.followed.is_some_and(|followed| now.duration_since(followed) < BURST);
+        let at = if complete && !in_a_burst { now } else { now + self.settle };
+        self.hint_at = Some(self.hint_at.map_or(at, |known| known.min(at)));
     }
 
     fn now(&self) -> Now {
@@ -479,12 +494,13 @@ impl Runner {
 
 /// Parses, off the loop's thread, the sources that are not as they were.
 fn parse_what_changed(look: &Look, known: &StoreState) {
+    let pool = Pool::of(known);
     for (id, reading) in &look.observation.sources {
         if let trust_core::source::Reading::Read { snapshot, .. } = reading {
             let same =
                 known.sources.iter().any(|state| state.id == *id && state.sha256 == Some(snapshot.sha256()));
             if !same {
-                let _parsed = snapshot.content();
+                let _parsed = snapshot.content(&pool);
             }
         }
     }

@@ -20,8 +20,9 @@ use trust_core::plan::StoreState;
 use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{self, Limits};
 
-use crate::publish::{Fs, PublishError, Step, publish};
+use crate::publish::{Content, Fs, PublishError, Step, publish, publish_made};
 
+pub(crate) mod hex;
 pub(crate) mod record;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,12 @@ impl StateError {
         };
         PublishError::Step { step: Step::ReadOld, path, errno: errno.unwrap_or(Errno::IO) }
     }
+}
+
+/// Of a record what else must stay for it.
+#[derive(Deserialize)]
+struct Named {
+    snapshot: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -170,20 +177,22 @@ impl StateStore {
 
     fn load_snapshot(&self, name: &str) -> Result<HashMap<Fingerprint, Arc<Certificate>>, StateError> {
         let path = self.snapshot_path(name);
-        let bytes = match read(&path) {
-            Ok(bytes) if Fingerprint::of(&bytes).to_string() == name => bytes,
-            Ok(_) => return Err(StateError::Snapshot { path }),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(StateError::Snapshot { path });
-            }
-            Err(source) => return Err(StateError::Io { path, source }),
-        };
+        let bytes = read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StateError::Snapshot { path: path.clone() },
+            _ => StateError::Io { path: path.clone(), source },
+        })?;
         // Our own file: what it holds was within the limits when it was read.
         let limits =
             Limits { max_bytes: usize::MAX, max_certificates: usize::MAX, max_certificate_bytes: usize::MAX };
         let blocks = certificates::scan(&bytes, &limits).blocks;
-        let certificates = blocks.iter().filter_map(|block| Certificate::parse(&block.der).ok());
-        Ok(certificates.map(|certificate| (certificate.fingerprint(), Arc::new(certificate))).collect())
+        let certificates: Vec<Arc<Certificate>> =
+            blocks.into_iter().map(|block| Arc::new(Certificate::known(block.der))).collect();
+        let named = name_of(certificates.iter().map(|certificate| certificate.fingerprint()));
+        // By the SHA-256 of the file, as it was named before.
+        if named != name && Fingerprint::of(&bytes).to_string() != name {
+            return Err(StateError::Snapshot { path });
+        }
+        Ok(certificates.into_iter().map(|certificate| (certificate.fingerprint(), certificate)).collect())
     }
 
     fn snapshot_path(&self, name: &str) -> PathBuf {
@@ -197,11 +206,12 @@ impl StateStore {
     pub fn save(&self, files: &dyn Fs, state: &StoreState) -> Result<(), PublishError> {
         // What cannot be read now was not read before either: this state does not follow from it.
         self.check_readable().map_err(StateError::unread)?;
-        let (name, snapshot) = render_snapshot(state);
+        let certificates = in_use(state);
+        let name = name_of(certificates.iter().map(|certificate| certificate.fingerprint()));
         let path = self.snapshot_path(&name);
         // Named by its content: one that is there and right stays.
-        if !read(&path).is_ok_and(|bytes| bytes == snapshot.as_bytes()) {
-            publish(files, &path, snapshot.as_bytes(), 0o600)?;
+        if !path.exists() || self.load_snapshot(&name).is_err() {
+            write_snapshot(files, &path, &certificates)?;
         }
         let mut record = Record::of(VERSION, state, name.clone());
         record.audit = self.audit();
@@ -226,7 +236,8 @@ impl StateStore {
     fn remove_other_snapshots(&self, keep: &Path) {
         let Ok(entries) = fs::read_dir(self.snapshots()) else { return };
         let spare =
-            read_record(self.previous()).ok().flatten().map(|record| self.snapshot_path(&record.snapshot));
+            read(&self.previous()).ok().and_then(|bytes| serde_json::from_slice::<Named>(&bytes).ok());
+        let spare = spare.map(|record| self.snapshot_path(&record.snapshot));
         for path in entries.flatten().map(|entry| entry.path()) {
             if path != keep && spare.as_ref() != Some(&path) {
                 let _ignored = fs::remove_file(path);
@@ -294,17 +305,41 @@ fn read_record(path: PathBuf) -> Result<Option<Record>, StateError> {
     }
 }
 
-/// All certificates in use, each once, in order, and the SHA-256 that names the file.
-fn render_snapshot(state: &StoreState) -> (String, String) {
-    /// Of the two markers.
-    const AROUND: usize = 64;
+/// All certificates in use, each once, in order.
+fn in_use(state: &StoreState) -> Vec<&Arc<Certificate>> {
     let mut seen = HashSet::new();
     let mut certificates: Vec<&Arc<Certificate>> = state.certificates().collect();
     certificates.retain(|certificate| seen.insert(certificate.fingerprint()));
-    let size = certificates.iter().map(|certificate| certificate.der().len() * 7 / 5 + AROUND).sum();
-    let mut text = String::with_capacity(size);
-    for certificate in certificates {
-        push_pem(&mut text, certificate.der());
-    }
-    (Fingerprint::of(text.as_bytes()).to_string(), text)
+    certificates
 }
+
+/// What names them in this order: the SHA-256 of theirs. It says as much as one of the file, and is had without it.
+fn name_of(certificates: impl Iterator<Item = Fingerprint>) -> String {
+    let bytes: Vec<u8> = certificates.flat_map(|fingerprint| *fingerprint.as_bytes()).collect();
+    Fingerprint::of(&bytes).to_string()
+}
+
+/// Writes them, some at a time: all of them are megabytes.
+fn write_snapshot(
+    files: &dyn Fs,
+    path: &Path,
+    certificates: &[&Arc<Certificate>],
+) -> Result<(), PublishError> {
+    /// A real store fits, and is written at once.
+    const SOME: usize = 1 << 20;
+    let content: Content<'_> = &|put| {
+        let mut text = String::with_capacity(SOME);
+        for certificate in certificates {
+            push_pem(&mut text, certificate.der());
+            if text.len() > SOME - LONG {
+                put(text.as_bytes())?;
+                text.clear();
+            }
+        }
+        put(text.as_bytes())
+    };
+    publish_made(files, path, content, 0o600)
+}
+
+/// Of a certificate as text, nearly always.
+const LONG: usize = 16 << 10;

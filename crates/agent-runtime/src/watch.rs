@@ -52,9 +52,10 @@ impl Watcher {
         Self { hints: Arc::new(Hints::default()), make, backend: None, armed: BTreeMap::new() }
     }
 
-    /// Waits until something may have changed. One wake-up stands for any number of changes.
-    pub async fn changed(&self) {
-        self.hints.wait().await;
+    /// Waits until something may have changed; one wake-up stands for any number of changes. Says whether one of them is
+    /// complete, so that there is nothing to wait for.
+    pub async fn changed(&self) -> bool {
+        self.hints.wait().await
     }
 
     /// Watches these directories, and no others any more. Called at every look: what is watched already stays so

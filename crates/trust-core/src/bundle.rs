@@ -165,15 +165,26 @@ fn render_anchor(text: &mut String, number: usize, anchor: &Anchor) {
 
 /// Appends one `CERTIFICATE` block (RFC 7468 §5.1).
 pub fn push_pem(text: &mut String, der: &[u8]) {
-    /// 48 bytes make one line of 64 characters.
-    const LINE_BYTES: usize = 48;
+    /// Of a line.
+    const LETTERS: usize = 64;
+    /// So many bytes are encoded at once: the encoder is slow at the end of what it is given. Whole lines of 48 bytes.
+    const CHUNK: usize = 48 * 32;
     text.push_str("-----BEGIN CERTIFICATE-----\n");
-    let mut buffer = [0u8; LINE_BYTES * 4 / 3];
-    for line in der.chunks(LINE_BYTES) {
-        // What is encoded is a line at most, and ASCII.
-        let length = STANDARD.encode_slice(line, &mut buffer).unwrap_or_default();
-        text.push_str(std::str::from_utf8(&buffer[..length]).unwrap_or_default());
-        text.push('\n');
+    let mut buffer = [0u8; CHUNK * 4 / 3];
+    for chunk in der.chunks(CHUNK) {
+        // What is encoded fits, and is ASCII.
+        let length = STANDARD.encode_slice(chunk, &mut buffer).unwrap_or_default();
+        let letters = std::str::from_utf8(&buffer[..length]).unwrap_or_default();
+        let mut rest = letters;
+        while let Some((line, more)) = rest.split_at_checked(LETTERS) {
+            text.push_str(line);
+            text.push('\n');
+            rest = more;
+        }
+        if !rest.is_empty() {
+            text.push_str(rest);
+            text.push('\n');
+        }
     }
     text.push_str("-----END CERTIFICATE-----\n");
 }

@@ -1,6 +1,7 @@
 //! A certificate as a value: its bytes, its identity, and the few facts that every screen shows.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -8,12 +9,18 @@ use x509_parser::x509::X509Name;
 
 use crate::fingerprint::Fingerprint;
 
-/// A certificate that x509-parser can read whole. Everything beyond identity, name and validity is read from the
-/// bytes when it is asked for (`crate::facts`): a store of 10,000 anchors is merged without it.
-#[derive(Clone, PartialEq, Eq)]
+/// A certificate that x509-parser can read whole. Name and validity are read when it is parsed, or when they are first
+/// asked for where it is [known](Self::known); everything beyond is read from the bytes each time (`crate::facts`).
+#[derive(Clone)]
 pub struct Certificate {
     der: Box<[u8]>,
     fingerprint: Fingerprint,
+    shown: OnceLock<Shown>,
+}
+
+/// What every screen shows.
+#[derive(Debug, Clone)]
+struct Shown {
     subject: Box<str>,
     not_before: Timestamp,
     not_after: Timestamp,
@@ -36,18 +43,35 @@ impl Certificate {
     /// # Errors
     /// [`NotX509`] where the bytes are not exactly one certificate.
     pub fn parse(der: &[u8]) -> Result<Self, NotX509> {
-        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| NotX509::Structure)?;
-        if !rest.is_empty() {
-            return Err(NotX509::TrailingBytes(rest.len()));
-        }
-        let validity = parsed.validity();
-        Ok(Self {
-            fingerprint: Fingerprint::of(der),
-            subject: display_name(parsed.subject()).into(),
-            not_before: timestamp(validity.not_before.timestamp()),
-            not_after: timestamp(validity.not_after.timestamp()),
-            der: der.into(),
-        })
+        let shown = Shown::read(der)?;
+        Ok(Self { fingerprint: Fingerprint::of(der), shown: OnceLock::from(shown), der: der.into() })
+    }
+
+    /// The same for bytes whose SHA-256 is known already.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn read(der: Vec<u8>, fingerprint: Fingerprint) -> Result<Self, NotX509> {
+        let shown = Shown::read(&der)?;
+        Ok(Self { fingerprint, shown: OnceLock::from(shown), der: der.into() })
+    }
+
+    /// A certificate out of a record of our own: it was parsed before it was written there, and its SHA-256 shows that it
+    /// is that one. Most looks need no more of it than that, so it is parsed when its facts are asked for; of what turns
+    /// out to be none they say that it has no subject and that it ended long ago.
+    #[must_use]
+    pub fn known(der: Vec<u8>) -> Self {
+        Self { fingerprint: Fingerprint::of(&der), shown: OnceLock::new(), der: der.into() }
+    }
+
+    /// Whether it can be read: of one that was parsed, always.
+    pub(crate) fn is_whole(&self) -> bool {
+        // What ended at the beginning of time may be none.
+        self.shown().not_after > Timestamp::MIN || Shown::read(&self.der).is_ok()
+    }
+
+    fn shown(&self) -> &Shown {
+        self.shown.get_or_init(|| Shown::read(&self.der).unwrap_or_else(|_| Shown::nothing()))
     }
 
     /// The DER.
@@ -65,27 +89,27 @@ impl Certificate {
     /// The subject for people, as [`display_name`] writes it; may be empty.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.shown().subject
     }
 
     /// Start of validity.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
-        self.not_before
+        self.shown().not_before
     }
 
     /// End of validity, inclusive (RFC 5280 §4.1.2.5).
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        self.shown().not_after
     }
 
     /// Where `now` stands to the validity. Certificates count in whole seconds, and the last one belongs to it.
     #[must_use]
     pub fn validity_at(&self, now: Timestamp) -> Validity {
-        if now < self.not_before {
+        if now < self.not_before() {
             Validity::NotYetValid
-        } else if now.as_second() > self.not_after.as_second() {
+        } else if now.as_second() > self.not_after().as_second() {
             Validity::Expired
         } else {
             Validity::Valid
@@ -93,9 +117,37 @@ impl Certificate {
     }
 }
 
+/// SHA-256 is its identity.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Certificate {}
+
+impl Shown {
+    fn read(der: &[u8]) -> Result<Self, NotX509> {
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| NotX509::Structure)?;
+        if !rest.is_empty() {
+            return Err(NotX509::TrailingBytes(rest.len()));
+        }
+        let validity = parsed.validity();
+        Ok(Self {
+            subject: display_name(parsed.subject()).into(),
+            not_before: timestamp(validity.not_before.timestamp()),
+            not_after: timestamp(validity.not_after.timestamp()),
+        })
+    }
+
+    fn nothing() -> Self {
+        Self { subject: Box::default(), not_before: Timestamp::MIN, not_after: Timestamp::MIN }
+    }
+}
+
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Certificate({} {:?})", self.fingerprint.short(), self.subject)
+        write!(f, "Certificate({} {:?})", self.fingerprint.short(), self.subject())
     }
 }
 
@@ -139,4 +191,30 @@ pub fn display_name(name: &X509Name<'_>) -> String {
 /// Seconds since 1970 to a timestamp; what lies outside jiff's years (-9999 to 9999) becomes its nearest end.
 fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_one_is_the_one_that_was_parsed() {
+        let key = rcgen::KeyPair::generate().expect("randomness");
+        let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).expect("a name");
+        let der = params.self_signed(&key).expect("parameters").der().to_vec();
+        let (parsed, known) = (Certificate::parse(&der).expect("X.509"), Certificate::known(der));
+        assert_eq!(parsed, known);
+        assert_eq!(known.subject(), parsed.subject());
+        assert_eq!((known.not_before(), known.not_after()), (parsed.not_before(), parsed.not_after()));
+        assert!(known.is_whole());
+    }
+
+    #[test]
+    fn what_is_none_ended_long_ago() {
+        let none = Certificate::known(b"\x30\x03\x02\x01\x01".to_vec());
+        assert!(!none.is_whole());
+        assert_eq!(none.subject(), "");
+        assert_eq!(none.validity_at(Timestamp::UNIX_EPOCH), Validity::Expired);
+        assert!(!none.is_whole());
+    }
 }

@@ -19,6 +19,7 @@ use crate::fingerprint::Fingerprint;
 use crate::guard::{Archived, Proof, Proofs, Retained, ServerMemory, Why};
 use crate::history::{Asked, Generation};
 use crate::plan::{self, Observation, Plan, Request, Settings, Step, StoreState};
+use crate::pool::Pool;
 use crate::source::{Failure, Reading, SourceId};
 
 mod event;
@@ -269,7 +270,9 @@ impl Engine {
             |by| matches!(by, Trigger::Start | Trigger::Refresh { asked: false } | Trigger::Inventory);
         let asked = batch.wishes.iter().any(|wish| !says_nothing(wish.ask.by));
         let quiet = |id: &SourceId, reading: &Reading| match reading {
-            Reading::Read { snapshot, fresh: true } if asked => !snapshot.content().incomplete,
+            Reading::Read { snapshot, fresh: true } if asked => {
+                !snapshot.content(&Pool::of(&self.state)).incomplete
+            }
             _ if asked => true,
             _ => self.sightings.has_been_quiet(id, now.steady, self.settings.quiet),
         };

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod history;
 pub mod plan;
 pub mod policy;
+pub mod pool;
 pub mod source;
 pub mod state;
 

@@ -8,6 +8,7 @@ use trust_formats::certificates::{self, Encoding, Limits, Note, Reason, Reject};
 
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
+use crate::pool::Pool;
 
 /// What kind of source a file is. The order of the variants is the order of the merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,16 +96,20 @@ impl Content {
     /// Reads a file of certificates: every block is an anchor or a reject.
     #[must_use]
     pub fn parse(bytes: &[u8], limits: &Limits) -> Self {
+        Self::parse_with(bytes, limits, &Pool::default())
+    }
+
+    /// The same with certificates at hand that need not be parsed again.
+    #[must_use]
+    pub fn parse_with(bytes: &[u8], limits: &Limits, pool: &Pool<'_>) -> Self {
         let scan = certificates::scan(bytes, limits);
         let mut rejects = scan.rejects;
         let mut found = Vec::with_capacity(scan.blocks.len());
         for block in scan.blocks {
-            match Certificate::parse(&block.der) {
-                Ok(certificate) => found.push(Found {
-                    certificate: Arc::new(certificate),
-                    line: block.line,
-                    position: block.position,
-                }),
+            match pool.certificate(block.der) {
+                Ok(certificate) => {
+                    found.push(Found { certificate, line: block.line, position: block.position });
+                }
                 Err(error) => rejects.push(Reject {
                     line: block.line,
                     reason: Reason::NotX509,
@@ -164,10 +169,10 @@ impl Snapshot {
         self.size
     }
 
-    /// What the file holds; parsed at the first call.
+    /// What the file holds; parsed at the first call, but for the certificates that are at hand.
     #[must_use]
-    pub fn content(&self) -> &Arc<Content> {
-        self.content.get_or_init(|| Arc::new(Content::parse(&self.bytes, &self.limits)))
+    pub fn content(&self, pool: &Pool<'_>) -> &Arc<Content> {
+        self.content.get_or_init(|| Arc::new(Content::parse_with(&self.bytes, &self.limits, pool)))
     }
 }
 

@@ -55,7 +55,9 @@ fn main() -> ExitCode {
     table::say(&measure::machine());
     finish("machine");
     let mut whole = true;
-    for (name, run) in PARTS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| word == name)) {
+    for (name, run) in
+        PARTS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|word| word == name))
+    {
         let start = Instant::now();
         // What breaks one part, a peer that behaves oddly for one, costs that part and no other.
         if std::panic::catch_unwind(run).is_ok() {

@@ -11,9 +11,9 @@ use test_support::endpoint::{Endpoint, write};
 use test_support::process::command;
 use test_support::tools;
 
+use crate::corpus;
 use crate::measure::{Contender, Measured, contest};
 use crate::table::{goal, head, ms, row, say, times};
-use crate::corpus;
 
 const OURS: &str = "agentctl regen";
 const FLOOR: &str = "cat, fsync, mv, fsync";

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use trust_core::Fingerprint;
 use trust_core::guard::Why;
 use trust_core::history::{Asked, Generation, SourceMark};
 
+use crate::state::hex::Hex;
 use crate::state::record::{BanRecord, hex, unhex};
 
 /// The first line of a generation's file.
@@ -21,8 +21,8 @@ pub(super) struct Record {
     sha256: String,
     anchors: usize,
     sources: Vec<SourceRecord>,
-    added: Vec<String>,
-    removed: Vec<String>,
+    added: Vec<Hex>,
+    removed: Vec<Hex>,
     retained: Vec<(String, String)>,
     rollback_to: Option<u64>,
     bans: Vec<BanRecord>,
@@ -34,7 +34,7 @@ struct SourceRecord {
     path: PathBuf,
     sha256: Option<String>,
     /// Line, position, fingerprint.
-    anchors: Vec<(u32, u32, String)>,
+    anchors: Vec<(u32, u32, Hex)>,
     rejects: usize,
 }
 
@@ -94,16 +94,14 @@ impl SourceRecord {
             anchors: mark
                 .found
                 .iter()
-                .map(|(line, position, anchor)| (*line, *position, anchor.to_string()))
+                .map(|(line, position, anchor)| (*line, *position, Hex::Of(*anchor)))
                 .collect(),
             rejects: mark.rejects,
         }
     }
 
     fn restore(&self) -> Option<SourceMark> {
-        let found = |(line, position, anchor): &(u32, u32, String)| {
-            Some((*line, *position, anchor.parse::<Fingerprint>().ok()?))
-        };
+        let found = |(line, position, anchor): &(u32, u32, Hex)| Some((*line, *position, anchor.value()?));
         Some(SourceMark {
             kind: self.kind.clone(),
             path: self.path.clone(),

@@ -120,7 +120,8 @@ fn part(from: &mut impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
     if length > limit {
         return Err(nonsense());
     }
-    let mut bytes = Vec::new();
+    // Below the limit: a child that lies about it costs memory that is never touched.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(|_| nonsense())?);
     from.take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == length { Ok(Some(bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

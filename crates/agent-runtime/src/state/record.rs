@@ -15,6 +15,8 @@ use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{Encoding, Note, Reason, Reject};
 use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
 
+use super::hex::Hex;
+
 /// `state.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
@@ -82,16 +84,16 @@ struct RetainedRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RollbackRecord {
     generation: u64,
-    anchors: Vec<String>,
+    anchors: Vec<Hex>,
     until: Option<Timestamp>,
     /// Identity of the sources, and the anchors left out.
-    against: Option<(String, Vec<String>)>,
+    against: Option<(String, Vec<Hex>)>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct BundleRecord {
     sha256: String,
-    anchors: Vec<String>,
+    anchors: Vec<Hex>,
     at: Timestamp,
     by: String,
     causes: Vec<String>,
@@ -116,8 +118,8 @@ struct SourceRecord {
     rejects: Vec<RejectRecord>,
     incomplete: bool,
     /// Line, position, fingerprint.
-    anchors: Vec<(u32, u32, String)>,
-    kept: Vec<String>,
+    anchors: Vec<(u32, u32, Hex)>,
+    kept: Vec<Hex>,
     named: bool,
 }
 
@@ -276,7 +278,7 @@ impl RollbackRecord {
     fn of(rollback: &Rollback) -> Self {
         Self {
             generation: rollback.generation,
-            anchors: rollback.anchors.iter().map(|anchor| anchor.fingerprint().to_string()).collect(),
+            anchors: rollback.anchors.iter().map(|anchor| Hex::Of(anchor.fingerprint())).collect(),
             until: rollback.until,
             against: rollback.against.as_ref().map(|against| {
                 let left_out: Vec<Fingerprint> = against.left_out.iter().copied().collect();
@@ -318,8 +320,7 @@ impl BundleRecord {
 impl SourceRecord {
     fn of(state: &SourceState) -> Self {
         let content = &state.content;
-        let anchor =
-            |found: &Found| (found.line, found.position, found.certificate.fingerprint().to_string());
+        let anchor = |found: &Found| (found.line, found.position, Hex::Of(found.certificate.fingerprint()));
         Self {
             kind: state.id.kind.code().to_owned(),
             path: state.id.path.clone(),
@@ -356,7 +357,7 @@ impl SourceRecord {
             .anchors
             .iter()
             .map(|(line, position, sha256)| {
-                let certificate = Arc::clone(certificates.get(&fingerprint(sha256)?)?);
+                let certificate = Arc::clone(certificates.get(&sha256.value()?)?);
                 Some(Found { certificate, line: *line, position: *position })
             })
             .collect::<Option<Vec<Found>>>()?;
@@ -476,12 +477,12 @@ fn placed<T: Clone>(value: Option<&(u32, T)>) -> Option<Placed<T>> {
     value.map(|(line, value)| Placed { line: *line, value: value.clone() })
 }
 
-pub(crate) fn hex(list: &[Fingerprint]) -> Vec<String> {
-    list.iter().map(ToString::to_string).collect()
+pub(crate) fn hex(list: &[Fingerprint]) -> Vec<Hex> {
+    list.iter().copied().map(Hex::Of).collect()
 }
 
-pub(crate) fn unhex(list: &[String]) -> Option<Vec<Fingerprint>> {
-    list.iter().map(|text| fingerprint(text)).collect()
+pub(crate) fn unhex(list: &[Hex]) -> Option<Vec<Fingerprint>> {
+    list.iter().map(Hex::value).collect()
 }
 
 fn fingerprint(text: &str) -> Option<Fingerprint> {

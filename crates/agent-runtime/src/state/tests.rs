@@ -174,6 +174,67 @@ fn a_state_whose_certificates_are_lost_is_no_state() {
 }
 
 #[test]
+fn another_certificate_in_its_place_or_order_is_seen() {
+    let (directory, store) = store();
+    let state = full();
+    store.save(&RealFs, &state).expect("saved");
+    let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
+    let snapshot = snapshot.expect("one").path();
+    let text = fs::read_to_string(&snapshot).expect("text");
+    let mut blocks: Vec<&str> = text.split_inclusive("-----END CERTIFICATE-----\n").collect();
+    let mut other = String::new();
+    push_pem(&mut other, certificate("other.example").der());
+    for change in [&|blocks: &mut Vec<&str>| blocks.swap(0, 1), &|blocks: &mut Vec<&str>| blocks.truncate(1)]
+        as [&dyn Fn(&mut Vec<&str>); 2]
+    {
+        let mut changed = blocks.clone();
+        change(&mut changed);
+        fs::write(&snapshot, changed.concat()).expect("written");
+        assert!(matches!(store.load(), Err(StateError::Snapshot { .. })));
+    }
+    blocks[0] = &other;
+    fs::write(&snapshot, blocks.concat()).expect("written");
+    assert!(matches!(store.load(), Err(StateError::Snapshot { .. })));
+    fs::write(&snapshot, &text).expect("written");
+    assert_eq!(store.load().expect("as it was"), Some(state));
+}
+
+#[test]
+fn a_snapshot_that_is_named_by_its_text_is_read() {
+    let (directory, store) = store();
+    let state = full();
+    store.save(&RealFs, &state).expect("saved");
+    let snapshots = directory.path().join("snapshots");
+    let snapshot = fs::read_dir(&snapshots).expect("there").flatten().next().expect("one").path();
+    let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
+    let by_text = Fingerprint::of(&fs::read(&snapshot).expect("text")).to_string();
+    fs::rename(&snapshot, snapshots.join(format!("{by_text}.pem"))).expect("renamed");
+    let record = directory.path().join("state.json");
+    let json = fs::read_to_string(&record).expect("text").replace(&name(&snapshot), &by_text);
+    fs::write(&record, json).expect("written");
+    assert_eq!(store.load().expect("read"), Some(state.clone()));
+    store.save(&RealFs, &state).expect("saved");
+    assert_eq!(store.load().expect("read"), Some(state));
+}
+
+#[test]
+fn more_than_is_written_at_once_comes_back() {
+    let (_directory, store) = store();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let one = |number: usize| {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+        // A thousand octets each, so that all of them are more than a million.
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("{number:0>700}"));
+        let der = params.self_signed(&key).expect("a certificate").der().to_vec();
+        let certificate = Arc::new(Certificate::parse(&der).expect("X.509"));
+        Archived { certificate, at: at(5) }
+    };
+    let state = StoreState { archive: (0..1_000).map(one).collect(), ..full() };
+    store.save(&RealFs, &state).expect("saved");
+    assert_eq!(store.load().expect("loaded"), Some(state));
+}
+
+#[test]
 fn a_state_that_cannot_be_read_is_not_written_over() {
     let (directory, store) = store();
     let path = directory.path().join("state.json");

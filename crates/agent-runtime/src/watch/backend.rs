@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use notify::event::{EventKindMask, ModifyKind};
+use notify::event::{AccessKind, AccessMode, EventKindMask, ModifyKind, RenameMode};
 use notify::{Config, ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use rustix::io::Errno;
 
@@ -91,7 +91,15 @@ fn tell(hints: &Hints, event: notify::Result<Event>) {
         return hints.all_lost();
     }
     let moves = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+    let completes = matches!(
+        event.kind,
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
+    );
     for path in &event.paths {
+        if completes {
+            hints.completed(path);
+        }
         if moves {
             hints.gone(path);
         } else {

@@ -21,6 +21,8 @@ pub struct Hints {
 struct Marks {
     interests: BTreeMap<PathBuf, Interest>,
     lost: Lost,
+    /// Something that was being changed is whole now.
+    complete: bool,
 }
 
 /// Which names in a directory matter.
@@ -55,8 +57,10 @@ pub(super) struct Lost {
 }
 
 impl Hints {
-    pub(super) async fn wait(&self) {
+    /// Waits for a hint; whether it was of a change that is complete: nothing more of it is to come.
+    pub(super) async fn wait(&self) -> bool {
         self.changed.notified().await;
+        std::mem::take(&mut self.marks().complete)
     }
 
     /// Sets what matters from now on, and takes what was lost until now.
@@ -70,6 +74,14 @@ impl Hints {
     /// Something happened to this name.
     pub fn seen(&self, path: &Path) {
         if self.matters(path) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The same, and nothing more is to come: a file was closed by who wrote it, or was put in its place whole.
+    pub fn completed(&self, path: &Path) {
+        if self.matters(path) {
+            self.marks().complete = true;
             self.changed.notify_one();
         }
     }

@@ -59,6 +59,38 @@ fn run(test: impl Future<Output = ()>) {
 
 const FILE: &str = "etc/agent/cainfo.pem";
 
+#[test]
+fn a_change_that_is_complete_is_told_from_one_that_goes_on() {
+    let hints = |place: &Place| Arc::clone(&place.watcher.hints);
+    run(async {
+        let mut place = Place::new();
+        place.arm(&[FILE], &[]);
+        let file = place.path(FILE);
+        let complete = async |place: &Place| timeout(Duration::from_secs(10), place.watcher.changed()).await;
+        hints(&place).seen(&file);
+        assert_eq!(complete(&place).await, Ok(false));
+        hints(&place).completed(&file);
+        assert_eq!(complete(&place).await, Ok(true));
+        hints(&place).completed(&place.path("etc/agent/.x").with_extension(&TEMPORARY_SUFFIX[1..]));
+        hints(&place).gone(&file);
+        assert_eq!(complete(&place).await, Ok(false), "what does not matter completes nothing");
+    });
+    if cfg!(target_os = "linux") {
+        run(async {
+            let mut place = Place::new();
+            place.arm(&[FILE], &[]);
+            fs::write(place.path("etc/agent/beside"), "content").unwrap();
+            place.quiet().await;
+            fs::rename(place.path("etc/agent/beside"), place.path(FILE)).unwrap();
+            let mut complete = false;
+            while let Ok(one) = timeout(Duration::from_millis(200), place.watcher.changed()).await {
+                complete |= one;
+            }
+            assert!(complete, "a rename puts a whole file in place");
+        });
+    }
+}
+
 /// Does this three times, arming after each as the loop does: watchers are known to be deaf from the second time on.
 fn each_time_a_hint(what: &str, names: &[&str], hops: &[&str], change: impl Fn(&Place, usize)) {
     run(async {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::fingerprint::Fingerprint;
-use crate::source::{Condition, Content, Found, Reading, SourceId, SourceState};
+use crate::pool::Pool;
+use crate::source::{Condition, Content, Found, Reading, Snapshot, SourceId, SourceState};
 use crate::state::StoreState;
 
 /// Each source as it is after this look, in merge order; those that no policy names any more come last until their
@@ -15,10 +16,11 @@ pub(super) fn next_sources(
     reuse: bool,
     quiet: &dyn Fn(&SourceId, &Reading) -> bool,
 ) -> Vec<SourceState> {
+    let pool = Pool::of(last);
     let known = |id: &SourceId| last.sources.iter().find(|state| state.id == *id);
     let next = |(id, reading): &(SourceId, Reading)| {
-        let parsed = parsed(known(id).filter(|_| reuse), reading);
-        next_source(known(id), id, reading, parsed, quiet(id, reading))
+        let content = |snapshot: &Snapshot| content(known(id).filter(|_| reuse), snapshot, &pool);
+        next_source(known(id), id, reading, content, quiet(id, reading))
     };
     let mut sources: Vec<SourceState> = seen.iter().map(next).collect();
     let named: HashSet<&SourceId> = seen.iter().map(|(id, _)| id).collect();
@@ -39,19 +41,18 @@ pub(super) fn next_sources(
 }
 
 /// What a file holds that was read; no certificate is parsed twice.
-fn parsed(last: Option<&SourceState>, reading: &Reading) -> Option<Arc<Content>> {
-    let Reading::Read { snapshot, .. } = reading else { return None };
+fn content(last: Option<&SourceState>, snapshot: &Snapshot, pool: &Pool<'_>) -> Arc<Content> {
     let same = last.filter(|state| {
         state.sha256 == Some(snapshot.sha256()) && state.condition == Condition::Ok && state.kept.is_empty()
     });
-    Some(Arc::clone(same.map_or_else(|| snapshot.content(), |state| &state.content)))
+    Arc::clone(same.map_or_else(|| snapshot.content(pool), |state| &state.content))
 }
 
 fn next_source(
     last: Option<&SourceState>,
     id: &SourceId,
     reading: &Reading,
-    parsed: Option<Arc<Content>>,
+    content: impl Fn(&Snapshot) -> Arc<Content>,
     quiet: bool,
 ) -> SourceState {
     let empty = || Arc::new(Content::empty());
@@ -70,8 +71,7 @@ fn next_source(
         }
         Reading::Missing => (None, 0, empty(), Condition::Missing),
         Reading::Read { snapshot, .. } => {
-            let content = parsed.unwrap_or_else(|| Arc::clone(snapshot.content()));
-            (Some(snapshot.sha256()), snapshot.size(), content, Condition::Ok)
+            (Some(snapshot.sha256()), snapshot.size(), content(snapshot), Condition::Ok)
         }
     };
     let mut state =
