@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use trust_core::Fingerprint;
+use trust_core::fingerprint::Parts;
 use trust_core::plan::{Observation, StoreState};
 use trust_core::policy::{self, Effective, PolicyReading, PolicyState, Warning};
 use trust_core::source::{Condition, Content, Failure, Reading, Snapshot, SourceId, SourceKind};
@@ -445,6 +446,8 @@ pub fn published_digest(path: &Path) -> Option<Fingerprint> {
 fn read_published(path: &Path) -> Option<(File, Fingerprint)> {
     /// Twice what the sources together can hold at the default limits.
     const MAX_BYTES: u64 = 128 << 20;
+    /// A real store comes in one piece.
+    const AT_ONCE: usize = 512 << 10;
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).ok()?;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -453,7 +456,20 @@ fn read_published(path: &Path) -> Option<(File, Fingerprint)> {
     if !metadata.is_file() || metadata.len() > MAX_BYTES || permissions != BUNDLE_MODE {
         return None;
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
-    (&file).take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-    Some((file, Fingerprint::of(&bytes)))
+    // Nobody needs it whole: with ten thousand anchors it would be most of what is in memory.
+    let mut parts = Parts::default();
+    let mut buffer = vec![0; AT_ONCE.min(usize::try_from(metadata.len()).ok()? + 1)];
+    let mut left = MAX_BYTES;
+    loop {
+        match (&file).read(&mut buffer) {
+            Ok(0) => return Some((file, parts.finish())),
+            Ok(read) => {
+                // One that grows without end is none of ours.
+                left = left.checked_sub(read as u64)?;
+                parts.push(&buffer[..read]);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
 }

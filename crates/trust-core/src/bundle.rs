@@ -158,7 +158,9 @@ fn render_anchor(text: &mut String, number: usize, anchor: &Anchor) {
             let _ = writeln!(text, "# restored: no source holds it; from generation {generation}");
         }
     }
-    let _ = writeln!(text, "# SHA-256: {}", certificate.fingerprint());
+    text.push_str("# SHA-256: ");
+    text.push_str(std::str::from_utf8(&certificate.fingerprint().digits()).unwrap_or_default());
+    text.push('\n');
     let _ = writeln!(text, "# valid until: {}", certificate.not_after());
     push_pem(text, certificate.der());
 }

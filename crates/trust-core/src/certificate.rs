@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser as _;
 use x509_parser::x509::X509Name;
 
 use crate::fingerprint::Fingerprint;
@@ -128,7 +129,9 @@ impl Eq for Certificate {}
 
 impl Shown {
     fn read(der: &[u8]) -> Result<Self, NotX509> {
-        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| NotX509::Structure)?;
+        // What an extension says is not asked here, and one that makes no sense has never made a certificate none.
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+        let (rest, parsed) = parser.parse(der).map_err(|_| NotX509::Structure)?;
         if !rest.is_empty() {
             return Err(NotX509::TrailingBytes(rest.len()));
         }
@@ -207,6 +210,28 @@ mod tests {
         assert_eq!(known.subject(), parsed.subject());
         assert_eq!((known.not_before(), known.not_after()), (parsed.not_before(), parsed.not_after()));
         assert!(known.is_whole());
+    }
+
+    #[test]
+    fn extensions_that_are_not_read_decide_nothing() {
+        use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).expect("a name");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(1));
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+        let key = rcgen::KeyPair::generate().expect("randomness");
+        let der = params.self_signed(&key).expect("parameters").der().to_vec();
+        let mut accepted = 0;
+        for at in 0..der.len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut changed = der.clone();
+                changed[at] ^= change;
+                let whole = X509Certificate::from_der(&changed).is_ok_and(|(rest, _)| rest.is_empty());
+                assert_eq!(Certificate::parse(&changed).is_ok(), whole, "octet {at} ^ {change:#x}");
+                accepted += usize::from(whole);
+            }
+        }
+        assert!(accepted > 100 && accepted < der.len() * 3, "{accepted}: some of each");
     }
 
     #[test]

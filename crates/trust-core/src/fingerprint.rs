@@ -24,10 +24,38 @@ impl Fingerprint {
         &self.0
     }
 
+    /// The 64 hex digits, in ASCII: a text without an allocation, where there are tens of thousands of them.
+    #[must_use]
+    pub fn digits(&self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = hex_digit(byte >> 4);
+            pair[1] = hex_digit(byte & 15);
+        }
+        digits
+    }
+
     /// The first 8 hex digits, for tables; enough to tell the anchors of one store apart.
     #[must_use]
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()
+    }
+}
+
+/// The SHA-256 of bytes that come one part after another.
+#[derive(Debug, Clone, Default)]
+pub struct Parts(Sha256);
+
+impl Parts {
+    /// The next part.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The SHA-256 of all of them.
+    #[must_use]
+    pub fn finish(self) -> Fingerprint {
+        Fingerprint(self.0.finalize().into())
     }
 }
 
@@ -39,12 +67,7 @@ impl From<[u8; 32]> for Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = hex_digit(byte >> 4);
-            pair[1] = hex_digit(byte & 15);
-        }
-        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+        f.pad(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -144,6 +167,15 @@ mod tests {
                 "{spelling}"
             );
         }
+    }
+
+    #[test]
+    fn parts_are_the_whole() {
+        let mut parts = Parts::default();
+        for part in [b"age".as_slice(), b"", b"ntd"] {
+            parts.push(part);
+        }
+        assert_eq!(parts.finish(), Fingerprint::of(b"agentd"));
     }
 
     #[test]

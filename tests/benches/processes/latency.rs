@@ -52,7 +52,7 @@ pub(crate) fn run() {
         rows.push((change.name, seen));
     }
     // Before and after: whatever the disk did meanwhile is in it.
-    let floor = floor.and(floor::run(&base, &fresh));
+    let floor = floor.and(&floor::run(&base, &fresh));
     print("floor: a bare loop, rename over", &floor, &floor);
     for (name, seen) in &rows {
         print(name, seen, &floor);
@@ -87,7 +87,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn and(self, other: Self) -> Self {
+    fn and(self, other: &Self) -> Self {
         let came = [self.came.all(), other.came.all()].concat();
         Self { came: Spans::new(came), lost: self.lost + other.lost }
     }

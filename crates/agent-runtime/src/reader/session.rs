@@ -138,13 +138,13 @@ struct Timed<'a> {
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
+            // What is there is taken, however late: it may be us who were stopped.
             let left = self.until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
+            let late = left.is_zero();
             let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::TimedOut)?;
             let mut wanted = [PollFd::new(&*self.pipe, PollFlags::IN)];
             match poll(&mut wanted, Some(&left)) {
+                Ok(0) if late => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) => return self.pipe.read(buffer),
                 Err(errno) => return Err(errno.into()),

@@ -27,7 +27,9 @@ impl Hex {
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Of(fingerprint) => serializer.collect_str(fingerprint),
+            Self::Of(fingerprint) => {
+                serializer.serialize_str(std::str::from_utf8(&fingerprint.digits()).unwrap_or_default())
+            }
             Self::Other => serializer.serialize_str(""),
         }
     }
