@@ -1,7 +1,7 @@
 //! What is known of the store, on disk: `state/state.json`, and beside it the certificates it speaks of.
 //!
 //! The state is small and says everything but the certificates' bytes; those are in `state/snapshots/<sha256>.pem`,
-//! named by content. A new snapshot is written before the state that names it and the old one removed after, so
+//! named by those of the certificates. A new snapshot is written before the state that names it and the old one removed after, so
 //! whatever moment a crash picks, the state on disk names a snapshot that is whole. Only certificates are stored,
 //! never a source's own text: a private key that somebody put into a source gets no further.
 
