@@ -15,6 +15,7 @@ mod context;
 mod doctor;
 mod error;
 mod exit;
+mod names;
 mod out;
 mod suggest;
 mod words;

@@ -14,6 +14,8 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
 pub(crate) fn remedy(fix: &str, root: Option<&Path>) -> String {
     match (fix.strip_prefix("agentctl "), root) {
         (Some(command), Some(root)) => format!("agentctl --root {} {command}", root.display()),
+        // No service manager has one for a directory.
+        (None, Some(root)) if fix == "systemctl start agentd" => format!("agentd --root {}", root.display()),
         _ => fix.to_owned(),
     }
 }

@@ -93,7 +93,9 @@ fn documents(root: &Path) -> Result<Vec<PathBuf>, String> {
     const FOR_DEVELOPERS: &[&str] = &["ARCHITECTURE.md", "DEPENDENCIES.md", "DEVELOPMENT.md"];
     let paths = super::entries(&root.join("docs"))?;
     let wanted = |path: &PathBuf| {
-        name(path).is_some_and(|name| name.ends_with(".md") && !FOR_DEVELOPERS.contains(&name.as_str()))
+        name(path).is_some_and(|name| {
+            name.ends_with(".svg") || name.ends_with(".md") && !FOR_DEVELOPERS.contains(&name.as_str())
+        })
     };
     Ok(paths.into_iter().filter(wanted).collect())
 }

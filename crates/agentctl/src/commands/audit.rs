@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::context::{Context, of_io};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::names::Names;
 use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, styled};
 use crate::words::{count, local_of};
 
@@ -58,7 +59,8 @@ pub(crate) fn run(context: &Context, verify: bool, limit: Option<usize>) -> Resu
     }
     let surplus = report.entries.len().saturating_sub(limit.unwrap_or(usize::MAX));
     report.entries.drain(..surplus);
-    context.out.data(&report, render)?;
+    let names = Names::of_store(context);
+    context.out.data(&report, |report, page| render(report, &names, page))?;
     Ok(if whole { Exit::Done } else { Exit::Failed })
 }
 
@@ -113,7 +115,7 @@ impl BrokenReport {
     }
 }
 
-fn render(report: &AuditReport, out: &mut Page) -> io::Result<()> {
+fn render(report: &AuditReport, names: &Names, out: &mut Page) -> io::Result<()> {
     for entry in &report.entries {
         let pid = entry.pid.map_or_else(String::new, |pid| format!(" pid {pid}"));
         let by = format!("by {}{pid}", entry.by);
@@ -125,12 +127,13 @@ fn render(report: &AuditReport, out: &mut Page) -> io::Result<()> {
             styled(BOLD, format!("{:<14}", entry.event)),
             styled(DIM, by)
         )?;
-        for words in details(entry) {
+        for words in details(entry, names) {
             writeln!(out, "       {HANG}{words}")?;
         }
     }
     match &report.broken {
         Some(broken) => writeln!(out, "{} {HANG}{}", styled(BAD, "✗"), broken.words()),
+        None if report.seq == 0 => writeln!(out, "nothing has changed yet: the record is empty"),
         None => {
             let since = if report.complete { "" } else { "; older ones were dropped" };
             writeln!(
@@ -144,7 +147,10 @@ fn render(report: &AuditReport, out: &mut Page) -> io::Result<()> {
     }
 }
 
-fn details(entry: &Entry) -> Vec<String> {
+fn details(entry: &Entry, names: &Names) -> Vec<String> {
+    let named = |sign: &str, anchor: &String, what: &str| {
+        format!("{sign} {anchor}{what}  {}", names.get(anchor)).trim_end().to_owned()
+    };
     let mut words = Vec::new();
     if entry.event == "published" {
         let marks = [(entry.forced, ", forced"), (entry.recovered, ", made up for later")];
@@ -160,9 +166,9 @@ fn details(entry: &Entry) -> Vec<String> {
     }
     words.extend(entry.why.iter().cloned());
     words.extend(entry.files.iter().cloned());
-    words.extend(entry.added.iter().map(|anchor| format!("+ {anchor}")));
-    words.extend(entry.removed.iter().map(|anchor| format!("- {anchor}")));
-    words.extend(entry.retained.iter().map(|anchor| format!("! {anchor} stays")));
+    words.extend(entry.added.iter().map(|anchor| named("+", anchor, "")));
+    words.extend(entry.removed.iter().map(|anchor| named("-", anchor, "")));
+    words.extend(entry.retained.iter().map(|anchor| named("!", anchor, " stays")));
     if entry.left_out > 0 {
         words.push(format!("and {} more", entry.left_out));
     }

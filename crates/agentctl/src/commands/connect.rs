@@ -1,6 +1,7 @@
 //! `agentctl connect`: connect as the daemon does, and say what came of it, anchor by anchor.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use agent_config::Server;
@@ -75,10 +76,7 @@ struct CertificateReport {
 pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Error> {
     let wanted = targets(context, options)?;
     let bundle = options.bundle.as_ref().unwrap_or(&context.settings.store.merged);
-    let set = read_anchors(bundle).map_err(|error| {
-        of_io(&error, &format!("cannot read the anchors in {}: {error}", bundle.display()))
-            .hint("`agentctl regen` makes the store")
-    })?;
+    let set = read_anchors(bundle).map_err(|error| unread(&error, bundle, options.bundle.is_some()))?;
     let set = Arc::new(set);
     let policy = context.endpoint().look(&StoreState::default()).observation.effective;
     let now = context.clock.now();
@@ -133,6 +131,15 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
         })?;
     }
     Ok(exit)
+}
+
+/// Why there are no anchors to connect with: the usual reason is that nobody has fetched one yet.
+fn unread(error: &io::Error, bundle: &Path, named: bool) -> Error {
+    if named || error.kind() != io::ErrorKind::NotFound {
+        return of_io(error, &format!("cannot read the anchors in {}: {error}", bundle.display()));
+    }
+    Error::new(Exit::NotFound, format_args!("there is no store yet: {} does not exist", bundle.display()))
+        .hint("`agentctl enroll https://SERVER` fetches the first anchor, `agentctl regen` makes the store of what is there")
 }
 
 /// How a server stands, for another command.

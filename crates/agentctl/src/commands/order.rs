@@ -14,6 +14,7 @@ use super::{anchors, regen, status};
 use crate::context::{Context, of_code};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::names::Names;
 use crate::suggest;
 use crate::words::{count, local_of};
 
@@ -111,12 +112,15 @@ fn digits(text: &str) -> Result<String, Error> {
 
 fn carry_out(context: &Context, what: What, dry_run: bool) -> Result<Exit, Error> {
     let order = Order { what, dry_run };
+    let mut names = Names::of_store(context);
     let report = context.either_while(
         regen::REGENERATING,
         async |client| client.order(&order).await,
         |context| in_process(context, &order),
     )?;
-    context.out.data(&report, regen::render)?;
+    names.learn_store(context);
+    names.learn_sources(&report.added, &report.sources);
+    context.out.data(&report, |report, page| regen::render(report, &names, page))?;
     Ok(Exit::Done)
 }
 
@@ -143,5 +147,8 @@ fn render_banned(banned: &[BanReport], out: &mut dyn Write) -> io::Result<()> {
         let why = if ban.reason.is_empty() { String::new() } else { format!(": {}", ban.reason) };
         writeln!(out, "{}  by the {}{when}{why}", ban.fingerprint, ban.origin)?;
     }
-    writeln!(out, "{} distrusted", count(banned.len() as u64, "certificate"))
+    match banned.len() as u64 {
+        0 => writeln!(out, "nothing is distrusted"),
+        number => writeln!(out, "{} distrusted", count(number, "certificate")),
+    }
 }

@@ -14,13 +14,16 @@ use super::fetch::words_of;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::names::Names;
 use crate::out::{BAD, GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// Refreshes through the daemon or in process.
 pub(crate) fn run(context: &Context, allow_downgrade: bool) -> Result<Exit, Error> {
+    let mut names = Names::of_store(context);
     let report = refresh(context, allow_downgrade)?;
-    context.out.data(&report, render)?;
+    names.learn_store(context);
+    context.out.data(&report, |report, page| render(report, &names, page))?;
     Ok(exit_of(&report))
 }
 
@@ -119,7 +122,7 @@ const UNREACHED: [&str; 13] = [
     "server-error",
 ];
 
-fn render(report: &RefreshReport, out: &mut Page) -> io::Result<()> {
+fn render(report: &RefreshReport, names: &Names, out: &mut Page) -> io::Result<()> {
     write_attempts(&report.attempts, out)?;
     let server = report.server.as_deref().unwrap_or_default();
     match report.result.as_str() {
@@ -141,12 +144,7 @@ fn render(report: &RefreshReport, out: &mut Page) -> io::Result<()> {
     for file in &report.removed_files {
         writeln!(out, "  {file}: removed")?;
     }
-    for fingerprint in &report.added {
-        writeln!(out, "{} {fingerprint}", styled(GOOD, "+"))?;
-    }
-    for fingerprint in &report.removed {
-        writeln!(out, "{} {fingerprint}", styled(BAD, "-"))?;
-    }
+    names.write_changes(&report.added, &report.removed, out)?;
     let changed = if report.changed { "published" } else { "unchanged" };
     writeln!(out, "store: generation {}, {changed}", report.generation)
 }

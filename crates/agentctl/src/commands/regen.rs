@@ -10,13 +10,17 @@ use super::sources::write_rejects;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::names::Names;
 use crate::out::{BAD, DIM, GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// Regenerates through the daemon or in process.
 pub(crate) fn run(context: &Context, force: bool, dry_run: bool) -> Result<Exit, Error> {
+    let mut names = Names::of_store(context);
     let report = regenerate(context, force, dry_run)?;
-    context.out.data(&report, render)?;
+    names.learn_store(context);
+    names.learn_sources(&report.added, &report.sources);
+    context.out.data(&report, |report, page| render(report, &names, page))?;
     Ok(if report.held.is_some() { Exit::Refused } else { Exit::Done })
 }
 
@@ -61,7 +65,7 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
     Ok(report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default()))
 }
 
-pub(super) fn render(report: &RegenReport, out: &mut Page) -> io::Result<()> {
+pub(super) fn render(report: &RegenReport, names: &Names, out: &mut Page) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "✓"),
@@ -83,18 +87,14 @@ pub(super) fn render(report: &RegenReport, out: &mut Page) -> io::Result<()> {
     for warning in &report.warnings {
         writeln!(out, "{} {HANG}{}", styled(WARN, "!"), warning.message)?;
     }
-    for fingerprint in &report.added {
-        writeln!(out, "{} {fingerprint}", styled(GOOD, "+"))?;
-    }
-    for fingerprint in &report.removed {
-        writeln!(out, "{} {fingerprint}", styled(BAD, "-"))?;
-    }
+    names.write_changes(&report.added, &report.removed, out)?;
     for retained in &report.retained {
         writeln!(
             out,
-            "{} {HANG}{} stays: {}",
+            "{} {HANG}{} {} stays: {}",
             styled(WARN, "!"),
             retained.fingerprint,
+            names.get(&retained.fingerprint),
             stays_words(retained)
         )?;
     }

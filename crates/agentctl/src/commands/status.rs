@@ -72,9 +72,12 @@ fn render(report: &StatusReport, now: Timestamp, root: Option<&Path>, out: &mut 
     let store = &report.store;
     writeln!(
         out,
-        "  {:<9} {HANG}generation {}, {}{}",
+        "  {:<9} {HANG}{}, {}{}",
         "store",
-        store.generation,
+        match store.generation {
+            0 => "not published yet".to_owned(),
+            number => format!("generation {number}"),
+        },
         count(store.anchors, "anchor"),
         store.published_at.as_ref().map_or_else(String::new, |at| format!(
             ", published {} ({})",
@@ -198,13 +201,17 @@ fn head(report: &StatusReport, now: Timestamp, out: &mut dyn Write) -> io::Resul
         }
         None => "not running".to_owned(),
     };
+    let name = match &report.daemon {
+        Some(daemon) => format!("agentd {}", daemon.version),
+        None => "agentd".to_owned(),
+    };
     let worst = report.problems.iter().filter(|problem| problem.severity >= Severity::Warning).count() as u64;
     let problems = if worst == 0 { String::new() } else { format!(": {}", count(worst, "problem")) };
     writeln!(
         out,
         "{} {HANG}{}  {daemon}  {}",
         styled(style, mark),
-        styled(BOLD, "agentd"),
+        styled(BOLD, name),
         styled(style, word.to_owned() + &problems)
     )
 }
@@ -220,7 +227,9 @@ fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> i
         .last_ok
         .as_ref()
         .map_or_else(String::new, |at| format!(", last good {}", relative_of(at, now)));
-    writeln!(out, "  {:<9} {HANG}{}  {lock}{last}", "server", server.url)?;
+    let anchor = server.anchor.as_deref().and_then(|anchor| anchor.get(..8));
+    let by = anchor.map_or_else(String::new, |id| format!(" by anchor {id}"));
+    writeln!(out, "  {:<9} {HANG}{}  {lock}{last}{by}", "server", server.url)?;
     if let Some(error) = &server.error {
         writeln!(out, "  {:<9} {HANG}{error}", "")?;
     } else {

@@ -8,6 +8,7 @@ use agent_control::wire::Event;
 use crate::context::{Context, client_error};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::names::Names;
 use crate::out::{BOLD, DIM, HANG, styled};
 use crate::words::{self, local_of};
 
@@ -22,12 +23,14 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
                     context.settings.control.socket.display()
                 ),
             )
-            .hint(
-                "start it with `systemctl start agentd`; without it nothing happens that could be watched",
-            ));
+            .hint(format_args!(
+                "start it with `{}`; without it nothing happens that could be watched",
+                words::remedy("systemctl start agentd", context.root.as_deref())
+            )));
         };
         let mut watch = client.watch().await.map_err(|error| client_error(&error))?;
         context.out.note("watching; press Ctrl-C to stop");
+        let mut names = Names::of_store(context);
         while let Some(seen) = watch.next().await.map_err(|error| client_error(&error))? {
             let event = match seen {
                 Seen::Event(event) => event,
@@ -39,7 +42,10 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
                     continue;
                 }
             };
-            if !context.out.line(&event, |event, out| writeln!(out, "{}", line(event)))? {
+            if !context.out.json && !event.added.is_empty() {
+                names.learn_store(context);
+            }
+            if !context.out.line(&event, |event, out| writeln!(out, "{}", line(event, &names)))? {
                 break;
             }
         }
@@ -47,14 +53,21 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
     })
 }
 
-fn line(event: &Event) -> String {
+fn line(event: &Event, names: &Names) -> String {
     let mut text = format!("{}  {HANG}{}", styled(DIM, local_of(&event.ts)), styled(BOLD, &event.event));
     if let Some(generation) = event.generation {
         text.push_str(&format!("  generation {generation}"));
     }
     for (sign, list) in [("+", &event.added), ("-", &event.removed)] {
-        for fingerprint in list {
-            text.push_str(&format!(" {sign}{}", &fingerprint[..fingerprint.len().min(8)]));
+        for fingerprint in list.iter().take(NAMED) {
+            let id = fingerprint.get(..8).unwrap_or(fingerprint);
+            match names.get(fingerprint) {
+                "" => text.push_str(&format!("  {sign}{id}")),
+                subject => text.push_str(&format!("  {sign}{id} {subject}")),
+            }
+        }
+        if list.len() > NAMED {
+            text.push_str(&format!("  {sign}{} more", list.len() - NAMED));
         }
     }
     if let Some(message) = &event.message {
@@ -62,3 +75,6 @@ fn line(event: &Event) -> String {
     }
     text
 }
+
+/// An event has a line, not a list: `agentctl diff` has that.
+const NAMED: usize = 5;

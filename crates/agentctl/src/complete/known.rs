@@ -1,12 +1,9 @@
 //! The values that a store knows: its anchors, generations, servers. From files that are read as far as that takes.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use agent_config::Settings;
 use agent_runtime::endpoint::Endpoint;
-use rustix::fs::OFlags;
 
 use super::walk::{Candidate, Typed};
 
@@ -98,20 +95,11 @@ fn servers(settings: &Settings, spelled: impl Fn(&agent_config::Server) -> Strin
     settings.servers.iter().map(|server| candidate(spelled(server), server.url.as_str())).collect()
 }
 
-/// From the comments of the bundle, which everybody may read and which cost no parsing of certificates.
+/// From the comments of the store, which everybody may read.
 fn anchors(merged: &Path) -> Vec<Candidate> {
-    let Some(text) = read(merged) else { return Vec::new() };
-    let mut anchors: Vec<(&str, &str)> = Vec::new();
-    let mut subject = "";
-    for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
-        if let Some(sha256) = line.strip_prefix("SHA-256: ") {
-            anchors.push((sha256, subject));
-        } else if line.starts_with(|c: char| c.is_ascii_digit()) {
-            subject = line.split_once(". ").map_or("", |(_, subject)| subject);
-        }
-    }
-    let length = unique_length(anchors.iter().map(|(sha256, _)| *sha256).collect());
-    let short = |sha256: &str| sha256.get(..length).unwrap_or(sha256).to_owned();
+    let anchors = crate::names::index(merged);
+    let length = unique_length(anchors.iter().map(|(sha256, _)| sha256.as_str()).collect());
+    let short = |sha256: String| sha256.get(..length).unwrap_or(&sha256).to_owned();
     anchors.into_iter().map(|(sha256, subject)| candidate(short(sha256), subject)).collect()
 }
 
@@ -121,16 +109,6 @@ fn unique_length(mut sorted: Vec<&str>) -> usize {
     sorted.sort_unstable();
     let common = |pair: &[&str]| pair[0].bytes().zip(pair[1].bytes()).take_while(|(a, b)| a == b).count();
     sorted.windows(2).map(|pair| common(pair) + 1).max().unwrap_or_default().max(SHOWN)
-}
-
-fn read(path: &Path) -> Option<String> {
-    // Who completes a line waits for no writer of a pipe.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()?);
-    let mut text = String::new();
-    file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    file.read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 fn distrusted(settings: &Settings, root: Option<&Path>) -> Vec<Candidate> {
@@ -176,20 +154,5 @@ mod tests {
         assert_eq!(unique_length(vec!["aabb0011223344", "ffee"]), 8);
         assert_eq!(unique_length(vec!["aabb00112233", "aabb00112244"]), 11);
         assert_eq!(unique_length(Vec::new()), 8);
-    }
-
-    #[test]
-    fn anchors_come_from_the_comments_of_the_bundle() {
-        let directory = std::env::temp_dir().join(format!("agentctl-complete-{}", std::process::id()));
-        std::fs::write(
-            &directory,
-            "# head\n\n# 1. CN=One. Two\n# from: x\n# SHA-256: aaaaaaaaaaaa\n-----BEGIN CERTIFICATE-----\nMII\n\
-             -----END CERTIFICATE-----\n\n# 2. CN=Two\n# SHA-256: bbbbbbbbbbbb\n",
-        )
-        .unwrap();
-        let found = anchors(&directory);
-        std::fs::remove_file(&directory).unwrap();
-        assert_eq!(found, [candidate("aaaaaaaa", "CN=One. Two"), candidate("bbbbbbbb", "CN=Two")]);
-        assert!(anchors(Path::new("/nonexistent/cainfo-merged.pem")).is_empty());
     }
 }
