@@ -73,10 +73,14 @@ impl Names {
 
 /// Fingerprint and subject of each anchor of a store, in order.
 pub(crate) fn index(merged: &Path) -> Vec<(String, String)> {
-    let Some(text) = read(merged).and_then(|bytes| String::from_utf8(bytes).ok()) else { return Vec::new() };
+    let Some(bytes) = read(merged) else { return Vec::new() };
     let mut anchors = Vec::new();
     let mut subject = "";
-    for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
+    // Between the comments are megabytes of base64, which are passed over at the speed of memory.
+    for at in memchr::memmem::find_iter(&bytes, b"\n# ") {
+        let rest = &bytes[at + 3..];
+        let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+        let Ok(line) = std::str::from_utf8(line) else { continue };
         if let Some(sha256) = line.strip_prefix("SHA-256: ") {
             anchors.push((sha256.to_owned(), subject.to_owned()));
         } else if line.starts_with(|c: char| c.is_ascii_digit()) {

@@ -1,6 +1,6 @@
 # Completion of agentctl for bash. It knows nothing itself: the program says what may follow.
 _agentctl() {
-    local program=$1 word=$2 answer paths value description line
+    local program=$1 word=$2 answer paths value quoted description line
     local values=() described=()
     [[ $program == '~/'* ]] && program=$HOME/${program:2}
     COMPREPLY=()
@@ -13,7 +13,8 @@ _agentctl() {
         fi
         value=${line%%$'\t'*}
         description=${line#"$value"}
-        values+=("$(printf '%q' "$value")")
+        printf -v quoted '%q' "$value"
+        values+=("$quoted")
         described+=("$value${description:+  (${description:1})}")
     done <<<"$answer"
     if ((${#values[@]} > 1)) && [[ ${COMP_TYPE:-9} == 63 ]]; then

@@ -80,7 +80,9 @@ fn text(answer: &Answer, spelled: impl Fn(&str) -> String) -> String {
         Paths::Directories => "dirs",
     };
     let mut text = format!("{paths}\n");
-    for candidate in &answer.candidates {
+    // More than anybody reads, and a shell would take seconds over: with a letter or two they are fewer.
+    let few = if answer.candidates.len() > MOST { &[][..] } else { &answer.candidates };
+    for candidate in few {
         let line =
             format!("{}\t{}", printable(&spelled(&candidate.value)), printable(&candidate.description));
         text.push_str(line.trim_end());
@@ -114,6 +116,9 @@ fn home(path: &std::path::Path) -> PathBuf {
 fn lossy(argument: OsString) -> String {
     argument.into_string().unwrap_or_else(|raw| raw.to_string_lossy().into_owned())
 }
+
+/// Of ten thousand anchors one digit leaves six hundred.
+const MOST: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -151,6 +156,16 @@ mod tests {
             assert_eq!(told(arguments), "", "{arguments:?}");
         }
         assert_eq!(told(&["zsh", "agentctl", "no-such-command", ""]), "none\n");
+    }
+
+    #[test]
+    fn a_crowd_is_not_shown() {
+        let crowd = |number: usize| {
+            let candidate = walk::Candidate { value: "x".to_owned(), description: String::new() };
+            let answer = Answer { candidates: vec![candidate; number], ..Answer::default() };
+            text(&answer, str::to_owned).lines().count()
+        };
+        assert_eq!((crowd(0), crowd(MOST), crowd(MOST + 1)), (1, 1 + MOST, 1));
     }
 
     #[test]
