@@ -245,7 +245,7 @@ impl Endpoint {
     /// # Errors
     /// Why not. A state that is not there yet is no error.
     pub fn may_read_state(&self) -> io::Result<()> {
-        match fs::read_dir(&self.paths.state) {
+        match uninterrupted(|| fs::read_dir(&self.paths.state)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -541,12 +541,11 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {
     if path.is_dir() {
         return Ok(());
     }
-    let make = |path: &Path, mode| loop {
-        match fs::DirBuilder::new().recursive(true).mode(mode).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+    let make = |path: &Path, mode| {
+        match uninterrupted(|| fs::DirBuilder::new().recursive(true).mode(mode).create(path)) {
             // Whoever looked whether it is a directory was interrupted.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => break Ok(()),
-            done => break done,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            done => done,
         }
     };
     // Parents are ordinary directories whatever the mode of the last one.
@@ -556,4 +555,14 @@ fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {
 
 fn failure(error: &PublishError) -> Failure {
     Failure { code: error.code().to_owned(), message: error.to_string(), remedy: error.remedy() }
+}
+
+/// A call that a signal interrupted is made again.
+fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => break done,
+        }
+    }
 }
