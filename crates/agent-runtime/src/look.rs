@@ -1,6 +1,7 @@
 //! One look at everything: policies, the sources they name, the store's own, and the bundle as it is on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -56,6 +57,11 @@ pub trait Reader: Send + Sync {
 
     /// It will be asked for something soon.
     fn prepare(&self) {}
+
+    /// It will be asked for nothing more; what has yet to end.
+    fn leave(&self) -> Leaving {
+        Leaving::default()
+    }
 
     /// The published bundle and its SHA-256, where it is as we publish it.
     fn bundle(&self, path: &Path) -> Option<(File, Fingerprint)> {
@@ -140,6 +146,30 @@ pub struct Look {
     pub watch: BTreeSet<PathBuf>,
     /// How the sources are come to; without those that do not answer.
     pub ways: BTreeMap<PathBuf, Way>,
+    /// What has yet to end of what read them.
+    pub(crate) leaving: Leaving,
+}
+
+/// Something that takes a moment to end, which is when this is dropped.
+#[derive(Default)]
+pub struct Leaving(Option<Box<dyn Send>>);
+
+impl Leaving {
+    /// Who ends when this is dropped.
+    pub(crate) fn of(who: impl Send + 'static) -> Self {
+        Self(Some(Box::new(who)))
+    }
+
+    /// Whether there is nobody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Debug for Leaving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaving").field("is_empty", &self.is_empty()).finish()
+    }
 }
 
 /// Looks at everything. `known` is what was known before: what cannot be read now stays as it was. What `memory` knows
@@ -206,7 +236,8 @@ fn look_over<'a>(
         warnings: look.warnings,
         watch_degraded: false,
     };
-    (Look { observation, watch: look.watch, ways: look.ways }, look.memory)
+    let leaving = named.leave();
+    (Look { observation, watch: look.watch, ways: look.ways, leaving }, look.memory)
 }
 
 struct Looking<'a, 'm> {

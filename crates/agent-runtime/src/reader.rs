@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::look::{Reader, SafeReader};
+use crate::look::{Leaving, Reader, SafeReader};
 use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
 
 mod bench;
@@ -92,6 +92,11 @@ impl Reader for Visit<'_> {
             // Where it does not start, whoever asks it something is told.
             *slot = Session::start(self.rules).ok();
         }
+    }
+
+    fn leave(&self) -> Leaving {
+        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take().map_or_else(Leaving::default, Leaving::of)
     }
 
     fn named(&self) -> Box<dyn Reader + '_> {

@@ -224,11 +224,7 @@ impl Runner {
                 done = next_done(&mut self.job) => self.done(done),
                 Some(command) = commands.recv() => self.command(command),
                 complete = self.watcher.changed() => self.hinted(complete),
-                () = until(self.hint_at) => {
-                    self.hint_at = None;
-                    self.followed = Some(Instant::now());
-                    self.handle(Event::Hint);
-                }
+                () = until(self.hint_at) => self.follow(),
                 () = until(self.wake) => {
                     self.wake = None;
                     self.handle(Event::Timer);
@@ -253,8 +249,18 @@ impl Runner {
     fn hinted(&mut self, complete: bool) {
         let now = Instant::now();
         let in_a_burst = self.followed.is_some_and(|followed| now.duration_since(followed) < BURST);
-        let at = if complete && !in_a_burst { now } else { now + self.settle };
+        if complete && !in_a_burst {
+            // Not by a timer: those count in milliseconds.
+            return self.follow();
+        }
+        let at = now + self.settle;
         self.hint_at = Some(self.hint_at.map_or(at, |known| known.min(at)));
+    }
+
+    fn follow(&mut self) {
+        self.hint_at = None;
+        self.followed = Some(Instant::now());
+        self.handle(Event::Hint);
     }
 
     fn now(&self) -> Now {
@@ -415,6 +421,11 @@ impl Runner {
                 self.policy.clone_from(&look.observation.effective);
                 self.handle(Event::Looked(look.observation));
                 self.servers.store_looked_at();
+                // What read it ends while what it read is published.
+                let leaving = std::mem::take(&mut look.leaving);
+                if !leaving.is_empty() {
+                    drop(tokio::task::spawn_blocking(move || drop(leaving)));
+                }
                 if rearmed {
                     // What changed between the look and the watch was not seen.
                     self.handle(Event::Hint);

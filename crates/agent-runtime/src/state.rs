@@ -327,8 +327,9 @@ fn write_snapshot(
 ) -> Result<(), PublishError> {
     /// A real store fits, and is written at once.
     const SOME: usize = 1 << 20;
+    let size: usize = certificates.iter().map(|certificate| certificate.der().len() * 7 / 5 + AROUND).sum();
     let content: Content<'_> = &|put| {
-        let mut text = String::with_capacity(SOME);
+        let mut text = String::with_capacity(size.min(SOME));
         for certificate in certificates {
             push_pem(&mut text, certificate.der());
             if text.len() > SOME - LONG {
@@ -340,6 +341,9 @@ fn write_snapshot(
     };
     publish_made(files, path, content, 0o600)
 }
+
+/// Of the two markers.
+const AROUND: usize = 64;
 
 /// Of a certificate as text, nearly always.
 const LONG: usize = 16 << 10;

@@ -1,6 +1,6 @@
 //! The parent's side: one child, asked one question after another, each with a deadline.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
@@ -61,7 +61,8 @@ impl Session {
     pub(super) fn ask(&mut self, ask: &Ask, max_bytes: u64, deadline: Duration) -> Result<Answer, Trouble> {
         self.say(ask).map_err(|_| Trouble::Broken("it ended before it was asked"))?;
         let until = Instant::now() + deadline;
-        let mut answers = Timed { pipe: &mut self.answers, until };
+        // An answer has a dozen parts. Nothing follows it before the next question, so nothing of that is lost.
+        let mut answers = BufReader::new(Timed { pipe: &mut self.answers, until });
         Answer::take(&mut answers, max_bytes).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => Trouble::TooLate,
             io::ErrorKind::UnexpectedEof => Trouble::Broken("it ended before it answered"),
