@@ -36,7 +36,9 @@ impl Names {
         if wanted.iter().all(|fingerprint| self.0.contains_key(fingerprint)) {
             return;
         }
-        for bytes in sources.iter().filter_map(|source| read(Path::new(&source.path))) {
+        // One that was not read just now may be one that nobody can read without waiting.
+        let readable = sources.iter().filter(|source| source.state == "ok");
+        for bytes in readable.filter_map(|source| read(Path::new(&source.path))) {
             let found = lint::read_all(&bytes);
             self.0.extend(
                 found.iter().map(|found| (found.fingerprint().to_string(), found.subject().to_owned())),

@@ -219,3 +219,19 @@ fn a_state_that_can_be_read_again_is_gone_on_with() {
     endpoint.wait_for("the state is gone on with", &pki::fingerprints(&certs[2..4]));
     assert_eq!(endpoint.json(&["distrust"])[0]["reason"], "stolen");
 }
+
+#[test]
+fn a_store_that_was_emptied_on_purpose_says_why_it_is_empty() {
+    let endpoint = Endpoint::new();
+    let only = pki::Recipe::ca("Only").self_signed();
+    write(&endpoint.bootstrap(), only.pem());
+    let _made = endpoint.json(&["regen"]);
+    let _banned = endpoint.json(&["distrust", "1"]);
+    let status = endpoint.json(&["status"]);
+    assert_eq!(status["health"], "failed");
+    let problems = status["problems"].as_array().expect("a list");
+    let none = problems.iter().find(|problem| problem["code"] == "no-anchors").expect("the problem");
+    assert!(none["why"].as_str().is_some_and(|why| why.contains("distrusted")), "{none}");
+    let _lifted = endpoint.json(&["trust", &only.sha256()]);
+    assert_eq!(endpoint.json(&["status"])["health"], "ok");
+}

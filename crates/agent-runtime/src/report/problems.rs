@@ -118,11 +118,29 @@ fn store_problem(findings: &Findings<'_>) -> Option<Problem> {
             vec![format!("put a certificate into one of: {}", sources.join(", "))],
         ));
     }
-    if state.bundle.is_none() {
+    let is_empty = state.bundle.as_ref().is_some_and(|bundle| bundle.anchors.is_empty());
+    let holds_any = state.sources.iter().any(|source| !source.content.found.is_empty());
+    // A store that was emptied on purpose; one that is only behind its sources is told of as that.
+    if is_empty && holds_any && state.merged(&findings.settings.distrusted).anchors.is_empty() {
         return Some(problem(
             "no-anchors",
             Severity::Error,
-            "there is no anchor yet, so no server can be verified".to_owned(),
+            "the store has no anchors, so no server can be verified".to_owned(),
+            format!("every certificate of the sources is distrusted: {}", sources.join(", ")),
+            vec![
+                "agentctl distrust".to_owned(),
+                format!(
+                    "or put another certificate of the management server into {}",
+                    sources.first().map_or("", String::as_str)
+                ),
+            ],
+        ));
+    }
+    if state.bundle.is_none() || is_empty && !holds_any {
+        return Some(problem(
+            "no-anchors",
+            Severity::Error,
+            "there is no anchor, so no server can be verified".to_owned(),
             format!("none of the sources holds a certificate: {}", sources.join(", ")),
             vec![
                 findings.servers.first().map_or_else(

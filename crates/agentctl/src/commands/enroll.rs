@@ -166,7 +166,10 @@ impl Enrolment<'_> {
         };
         let taken = daemon::take_over(self.context, self.url.as_str())?;
         let fix = match &taken {
-            daemon::Taken::NotRunning => vec!["start the service: systemctl enable --now agentd".to_owned()],
+            daemon::Taken::NotRunning => vec![match &self.context.root {
+                Some(root) => format!("start the daemon: agentd --root {}", root.display()),
+                None => "start the service: systemctl enable --now agentd".to_owned(),
+            }],
             daemon::Taken::Known if result == Outcome::Already => Vec::new(),
             daemon::Taken::Known | daemon::Taken::Unasked => {
                 vec!["have the daemon read it: systemctl reload agentd".to_owned()]

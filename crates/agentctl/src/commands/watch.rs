@@ -46,9 +46,10 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Error> {
                 names.learn_store(context);
             }
             if !context.out.line(&event, |event, out| writeln!(out, "{}", line(event, &names)))? {
-                break;
+                return Ok(Exit::Done);
             }
         }
+        context.out.note("the daemon has ended: nothing more will come");
         Ok(Exit::Done)
     })
 }

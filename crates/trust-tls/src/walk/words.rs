@@ -112,7 +112,7 @@ fn missing(set: &AnchorSet, presented: &Presented, leaf: &Facts) -> (Code, Strin
         );
     }
     let store = match set.len() {
-        0 => "the store is empty, so nothing can verify the server".to_owned(),
+        0 => format!("the store is empty, so it does not have {name}"),
         1 => format!("the one anchor of the store is not {name}"),
         total => format!("none of the {total} anchors is {name}"),
     };
