@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use test_support::process::{command, run};
 use test_support::tools;
@@ -163,8 +165,26 @@ impl Disk {
             Cut::LogLost => "2",
         };
         tool("python3", &["-c".as_ref(), SHUTDOWN.as_ref(), self.mount.as_ref(), flag.as_ref()])?;
-        tool("umount", &[self.mount.as_ref()])?;
-        self.attach()
+        self.remount()
+    }
+
+    /// Whoever made a mount namespace meanwhile has the file system as well, and as long as that lives a new mount is of
+    /// the one that was shut down.
+    fn remount(&self) -> Result<(), String> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
+        let probe = self.mount.join("probe");
+        loop {
+            tool("umount", &[self.mount.as_ref()])?;
+            self.attach()?;
+            match fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)) {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > end => {
+                    return Err(format!("{} stays shut down: {error}", self.mount.display()));
+                }
+                Err(_) => sleep(Duration::from_millis(100)),
+            }
+        }
     }
 }
 
