@@ -75,31 +75,80 @@ impl Names {
 
 /// Fingerprint and subject of each anchor of a store, in order.
 pub(crate) fn index(merged: &Path) -> Vec<(String, String)> {
-    let Some(bytes) = read(merged) else { return Vec::new() };
-    let mut anchors = Vec::new();
-    let mut subject = "";
-    // Between the comments are megabytes of base64, which are passed over at the speed of memory.
-    for at in memchr::memmem::find_iter(&bytes, b"\n# ") {
-        let rest = &bytes[at + 3..];
-        let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
-        let Ok(line) = std::str::from_utf8(line) else { continue };
-        if let Some(sha256) = line.strip_prefix("SHA-256: ") {
-            anchors.push((sha256.to_owned(), subject.to_owned()));
-        } else if line.starts_with(|c: char| c.is_ascii_digit()) {
-            subject = line.split_once(". ").map_or("", |(_, subject)| subject);
+    open(merged).map(|file| read_index(file, CHUNK)).unwrap_or_default()
+}
+
+/// Piece by piece, for a store may have megabytes, and somebody waits for a word to be completed.
+fn read_index(mut store: impl io::Read, chunk: usize) -> Vec<(String, String)> {
+    let mut index = Index::default();
+    let mut held = Vec::new();
+    loop {
+        let begun = held.len();
+        held.resize(begun + chunk, 0);
+        let read = store.read(&mut held[begun..]).unwrap_or_default();
+        held.truncate(begun + read);
+        let whole = if read == 0 { held.len() } else { memchr::memrchr(b'\n', &held).map_or(0, |at| at + 1) };
+        index.take(&held[..whole]);
+        held.drain(..whole);
+        if read == 0 {
+            return index.anchors;
         }
     }
-    anchors
+}
+
+/// What the comments have told so far.
+#[derive(Debug, Default)]
+struct Index {
+    subject: String,
+    anchors: Vec<(String, String)>,
+}
+
+impl Index {
+    /// Takes whole lines. Between the comments is base64, which is passed over at the speed of memory.
+    fn take(&mut self, lines: &[u8]) {
+        let mut rest = lines;
+        if !rest.starts_with(MARK) {
+            rest = next_comment(rest);
+        }
+        while let Some(comment) = rest.strip_prefix(MARK) {
+            let end = memchr::memchr(b'\n', comment).unwrap_or(comment.len());
+            if let Ok(line) = std::str::from_utf8(&comment[..end]) {
+                self.line(line);
+            }
+            rest = next_comment(&comment[end..]);
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(sha256) = line.strip_prefix("SHA-256: ") {
+            self.anchors.push((sha256.to_owned(), std::mem::take(&mut self.subject)));
+        } else if line.starts_with(|c: char| c.is_ascii_digit()) {
+            self.subject = line.split_once(". ").map_or_else(String::new, |(_, subject)| subject.to_owned());
+        }
+    }
+}
+
+/// From the next line that is a comment on.
+fn next_comment(lines: &[u8]) -> &[u8] {
+    memchr::memmem::find(lines, b"\n# ").map_or(&[], |at| &lines[at + 1..])
+}
+
+const MARK: &[u8] = b"# ";
+/// Stays in the processor's cache.
+const CHUNK: usize = 128 * 1024;
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// A regular file that this user may read; nobody waits for the writer of a pipe.
-fn read(path: &Path) -> Option<Vec<u8>> {
+fn open(path: &Path) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    is_file.then_some(file)
 }
 
 #[cfg(test)]
@@ -108,17 +157,17 @@ mod tests {
 
     #[test]
     fn anchors_come_from_the_comments_of_the_store() {
-        let file = std::env::temp_dir().join(format!("agentctl-names-{}", std::process::id()));
-        std::fs::write(
-            &file,
-            "# head\n\n# 1. CN=One. Two\n# from: x\n# SHA-256: aaaaaaaaaaaa\n-----BEGIN CERTIFICATE-----\nMII\n\
-             -----END CERTIFICATE-----\n\n# 2. CN=Two\n# SHA-256: bbbbbbbbbbbb\n",
-        )
-        .unwrap();
-        let found = index(&file);
-        std::fs::remove_file(&file).unwrap();
+        let text = "# head\n\n# 1. CN=One. Two\n# from: x\n# SHA-256: aaaaaaaaaaaa\n-----BEGIN CERTIFICATE-----\nMII\n\
+                    -----END CERTIFICATE-----\n\n# 2. CN=Two\n# SHA-256: bbbbbbbbbbbb\n-----BEGIN CERTIFICATE-----\n";
         let expected = [("aaaaaaaaaaaa", "CN=One. Two"), ("bbbbbbbbbbbb", "CN=Two")];
-        assert_eq!(found, expected.map(|(id, subject)| (id.to_owned(), subject.to_owned())));
+        let expected = expected.map(|(id, subject)| (id.to_owned(), subject.to_owned()));
+        // However it is cut into pieces.
+        for chunk in 1..text.len() + 2 {
+            assert_eq!(read_index(text.as_bytes(), chunk), expected, "{chunk}");
+        }
+        assert_eq!(read_index(text.trim_end().as_bytes(), CHUNK), expected);
+        assert!(read_index(&b""[..], CHUNK).is_empty());
         assert!(index(Path::new("/nonexistent/cainfo-merged.pem")).is_empty());
+        assert!(index(Path::new("/dev/null")).is_empty(), "only of a file");
     }
 }
