@@ -26,7 +26,7 @@ Usage: cargo xtask COMMAND
                   (AGENTD_CROSS or target/cross, else cargo-zigbuild); --here: for this one, by its own compiler;
                   AGENTD_BIN_DIR names programs that are built
   sizes [--write] what the programs and the packages in target/package weigh, by cause; --write puts it into
-                  docs/PERFORMANCE.md; it links both programs anew
+                  docs/PERFORMANCE.md; it links both programs anew, or takes those with symbols in AGENTD_BIN_DIR
   units           the systemd unit and the launchd jobs, judged by systemd-analyze and a plist parser
   bench [--write] [PART]…
                   figures of functions and of whole processes beside their peers; parts: functions, size, merge,

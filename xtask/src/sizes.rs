@@ -3,7 +3,7 @@
 //! The programs are linked once more as they are handed out, but with their symbols; each symbol's size is its crate's. What
 //! has no symbol (texts, tables, relocations) is known by its section alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,21 +66,10 @@ struct Weight {
 impl Weight {
     fn of(root: &Path, program: &str) -> Result<Self, String> {
         let directory = target(root);
-        let mut build = cargo();
-        build.args([
-            "rustc",
-            "--locked",
-            "--release",
-            "-p",
-            program,
-            "--bin",
-            program,
-            "--",
-            "-C",
-            "strip=none",
-        ]);
-        run::run(build.current_dir(root))?;
-        let built = directory.join("release").join(program);
+        let built = match std::env::var_os("AGENTD_BIN_DIR") {
+            Some(given) => PathBuf::from(given).join(program),
+            None => link(root, program)?,
+        };
         let stripped = directory.join(format!("{program}.stripped"));
         output(Command::new("strip").arg("-o").arg(&stripped).arg(&built))?;
         let size = fs::metadata(&stripped).map_err(|error| format!("{}: {error}", stripped.display()))?.len();
@@ -94,7 +83,12 @@ impl Weight {
     fn read(stripped: u64, symbols: &str, sections: &str) -> Self {
         let mut causes = Sizes::new();
         let (mut code, mut data) = (0, 0);
-        for (kind, size, name) in symbols.lines().filter_map(symbol) {
+        // Functions that came out the same are one, with several names.
+        let mut seen = HashSet::new();
+        for (address, kind, size, name) in symbols.lines().filter_map(symbol) {
+            if !seen.insert(address) {
+                continue;
+            }
             match kind {
                 't' | 'T' | 'w' | 'W' => code += size,
                 'r' | 'R' | 'd' | 'D' => data += size,
@@ -126,11 +120,19 @@ impl Weight {
     }
 }
 
+/// As it is handed out, but with its symbols.
+fn link(root: &Path, program: &str) -> Result<PathBuf, String> {
+    let mut build = cargo();
+    build.args(["rustc", "--locked", "--release", "-p", program, "--bin", program, "--", "-C", "strip=none"]);
+    run::run(build.current_dir(root))?;
+    Ok(target(root).join("release").join(program))
+}
+
 /// `0000000000012345 0000000000000042 t core::fmt::write`
-fn symbol(line: &str) -> Option<(char, u64, &str)> {
+fn symbol(line: &str) -> Option<(&str, char, u64, &str)> {
     let mut words = line.splitn(4, ' ');
-    let (_, size, kind, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    Some((kind.chars().next()?, u64::from_str_radix(size, 16).ok()?, name))
+    let (address, size, kind, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    Some((address, kind.chars().next()?, u64::from_str_radix(size, 16).ok()?, name))
 }
 
 /// `.text   2345678   4096`
@@ -150,6 +152,7 @@ fn programs_table(programs: &[Weight; 2]) -> String {
             }
         }
     }
+    rows.retain(|(_, sizes)| sizes.iter().any(|size| *size >= 1024));
     rows.sort_by_key(|(_, sizes)| std::cmp::Reverse(sizes.iter().sum::<u64>()));
     let mut text = format!("\n| KiB in | {} | {} |\n|---|---|---|\n", PROGRAMS[0], PROGRAMS[1]);
     let mut row = |name: &str, [first, second]: [u64; 2]| {
@@ -163,7 +166,7 @@ fn programs_table(programs: &[Weight; 2]) -> String {
 }
 
 fn kib(bytes: u64) -> u64 {
-    bytes.div_ceil(1024)
+    (bytes + 512) / 1024
 }
 
 fn target(root: &Path) -> PathBuf {
@@ -184,6 +187,7 @@ mod tests {
     fn sizes_are_added_by_cause_and_the_rest_by_section() {
         let symbols = "0000000000001000 0000000000000400 t rustls::client::connect\n\
                        0000000000002000 0000000000000400 T core::ptr::drop_in_place<rustls::Error>\n\
+                       0000000000002000 0000000000000400 T core::ptr::drop_in_place<rustls::Other>\n\
                        0000000000003000 0000000000000800 r K256\n\
                        0000000000004000 0000000000009999 b a::buffer\n\
                                         U malloc\n";

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -23,6 +23,7 @@ use trust_formats::certificates::Limits;
 use trust_tls::Pin;
 
 use crate::audit::{Audit, AuditError, End, Entry, verify};
+use crate::directory;
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
 use crate::look::{Look, StorePaths, glance, look};
@@ -140,8 +141,11 @@ impl Endpoint {
         };
         let sources = &settings.sources;
         let mut trusted_uids = sources.allow_owner.clone();
-        // `agentctl` may run as root beside a daemon that does not: the store's owner is who the daemon is.
-        trusted_uids.extend(fs::metadata(&store.state).ok().map(|metadata| metadata.uid()));
+        // `agentctl` may run as root beside a daemon that does not: the state's owner is who the daemon is. Before its first
+        // start it is the owner of the directory that will hold the state, who could make it just as well.
+        let state = fs::metadata(&store.state)
+            .or_else(|_| fs::metadata(store.state.parent().unwrap_or(&store.state)));
+        trusted_uids.extend(state.ok().map(|metadata| metadata.uid()));
         let reader = DisposableReader {
             rules: Rules {
                 max_bytes: sources.max_bytes as u64,
@@ -538,19 +542,7 @@ fn limits(settings: &agent_config::Settings) -> Limits {
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), OpenError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let make = |path: &Path, mode| {
-        match uninterrupted(|| fs::DirBuilder::new().recursive(true).mode(mode).create(path)) {
-            // Whoever looked whether it is a directory was interrupted.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-            done => done,
-        }
-    };
-    // Parents are ordinary directories whatever the mode of the last one.
-    let made = path.parent().map_or(Ok(()), |parent| make(parent, 0o755)).and_then(|()| make(path, mode));
-    made.map_err(|source| OpenError::Directory { path: path.to_owned(), source })
+    directory::make(path, mode).map_err(|source| OpenError::Directory { path: path.to_owned(), source })
 }
 
 fn failure(error: &PublishError) -> Failure {

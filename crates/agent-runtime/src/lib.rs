@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod descriptors;
+mod directory;
 pub mod endpoint;
 pub mod escape;
 pub mod file_size;

@@ -1,7 +1,7 @@
 //! `agentctl doctor`: each hurt brought about for real, found, and mended where that is safe.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -424,6 +424,31 @@ fn who_may_write_by_an_access_list_is_seen_and_the_remedy_mends_it() {
     }
     setfacl(&["-m", "u:4242:rw,m::r"], &policy);
     assert!(!refused(), "what the mask takes away is not granted");
+}
+
+#[test]
+fn what_root_makes_before_the_first_start_is_the_services() {
+    if !rustix::process::geteuid().is_root() {
+        let _left_out = tools::left_out("only root has other users' files");
+        return;
+    }
+    const SERVICE: u32 = 4242;
+    let endpoint = Endpoint::new();
+    write(&endpoint.bootstrap(), pki::bundle(pki::roots("Early", 1)));
+    let store = endpoint.path("var/lib/agentd");
+    // As the package leaves it: its user's, and no state yet.
+    for path in walk(&store).into_iter().chain([store.clone()]) {
+        chown(path, Some(SERVICE), Some(SERVICE)).expect("ours");
+    }
+    assert!(!store.join("state").exists());
+    assert_eq!(endpoint.json(&["regen"])["changed"], true, "its owner is trusted before there is a state");
+    let mut made = walk(&store);
+    made.extend(["state", "state/snapshots", "state/generations"].map(|name| store.join(name)));
+    for path in made {
+        let owner = fs::metadata(&path).expect("there").uid();
+        assert_eq!(owner, SERVICE, "{} would be closed to the service", path.display());
+    }
+    assert_eq!(diagnose(&endpoint, &[]), [""; 0]);
 }
 
 /// Whether a user without groups reads a file.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use trust_formats::certificates::Limits;
 
+use crate::directory;
 use crate::endpoint::Endpoint;
 use crate::escape::escaped;
 use crate::lock::{Lock, LockError};
@@ -244,14 +245,7 @@ fn same(before: Option<&Metadata>, now: Option<&Metadata>) -> bool {
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), SourcesError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|source| SourcesError::Directory { path: path.to_owned(), source })
+    directory::make(path, mode).map_err(|source| SourcesError::Directory { path: path.to_owned(), source })
 }
 
 const ATTEMPTS: usize = 5;

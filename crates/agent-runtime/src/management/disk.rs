@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use agent_management::inventory::{Form, MOST_WAITING, to_drop};
@@ -17,6 +16,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use trust_core::Fingerprint;
 
+use crate::directory;
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, Step, is_temporary, publish, remove_durably};
 
 /// The places of one endpoint.
@@ -233,7 +233,7 @@ fn write_json(files: &dyn Fs, path: &Path, value: &impl Serialize) -> Result<(),
 const VERSION: u32 = 1;
 
 fn make(path: &Path, mode: u32) -> Result<(), PublishError> {
-    match fs::DirBuilder::new().mode(mode).recursive(true).create(path) {
+    match directory::make(path, mode) {
         Ok(()) => Ok(()),
         Err(error) => Err(PublishError::Step {
             step: Step::OpenDirectory,

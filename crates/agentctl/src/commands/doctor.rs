@@ -92,10 +92,12 @@ fn make(context: &Context, repair: &Repair) -> Result<(), Error> {
 
 /// By a descriptor: what the name means is looked up once, and a link is not followed.
 fn close(directory: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(directory, flags, Mode::empty())?;
-    Ok(rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode))?)
+    let opened = std::fs::File::from(rustix::fs::open(directory, flags, Mode::empty())?);
+    opened.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
 fn report(facts: &Facts, findings: Vec<Finding>, fixed: Vec<String>) -> DoctorReport {

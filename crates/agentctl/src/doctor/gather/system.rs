@@ -219,9 +219,10 @@ pub(super) fn disks(places: &Places) -> Vec<Disk> {
 
 /// Who has a lock, without taking it: a daemon that starts at this moment must not find it taken.
 pub(super) fn lock_holder(lock: &Path) -> Option<u32> {
-    let metadata = fs::metadata(lock).ok()?;
+    // Of rustix, whose numbers of devices are as wide as the system's.
+    let stat = rustix::fs::stat(lock).ok()?;
     let table = fs::read_to_string("/proc/locks").ok()?;
-    holder(&table, rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()), metadata.ino())
+    holder(&table, rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev), stat.st_ino)
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF`; device numbers in hex.
