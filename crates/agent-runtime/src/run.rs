@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Job, Loaded};
 use crate::history::History;
 use crate::lock::Lock;
-use crate::look::Look;
+use crate::look::{Leaving, Look};
 use crate::management::disk::{Disk, Record};
 use crate::prove::Inquiry;
 use crate::publish::{PublishError, RealFs, Step};
@@ -148,6 +148,8 @@ pub struct Runner {
     hint_at: Option<Instant>,
     /// When one was followed last.
     followed: Option<Instant>,
+    /// What has yet to end of what read the sources.
+    leaving: Leaving,
 }
 
 /// What belongs together comes within this time.
@@ -205,6 +207,7 @@ impl Runner {
             settle: settings.watch.settle,
             hint_at: None,
             followed: None,
+            leaving: Leaving::default(),
         }
     }
 
@@ -316,7 +319,13 @@ impl Runner {
                 }
                 let endpoint = self.endpoint.clone();
                 let job = Job { bundle, generation, state, orders, at: self.clock.now() };
-                self.job = Some(tokio::task::spawn_blocking(move || Done::Carried(endpoint.carry(&job))));
+                // What read the sources ends meanwhile; that it has is seen after the publication, on the same thread.
+                let leaving = std::mem::take(&mut self.leaving);
+                self.job = Some(tokio::task::spawn_blocking(move || {
+                    let carried = endpoint.carry(&job);
+                    drop(leaving);
+                    Done::Carried(carried)
+                }));
             }
             Action::Prove(question) => {
                 let now = self.clock.now();
@@ -419,11 +428,12 @@ impl Runner {
                 self.warnings.extend(look.observation.warnings.iter().cloned());
                 self.servers.set_policy(&look.observation.effective);
                 self.policy.clone_from(&look.observation.effective);
+                self.leaving = std::mem::take(&mut look.leaving);
                 self.handle(Event::Looked(look.observation));
                 self.servers.store_looked_at();
-                // What read it ends while what it read is published.
-                let leaving = std::mem::take(&mut look.leaving);
-                if !leaving.is_empty() {
+                if !self.leaving.is_empty() {
+                    // Nothing was published, which would have taken it along.
+                    let leaving = std::mem::take(&mut self.leaving);
                     drop(tokio::task::spawn_blocking(move || drop(leaving)));
                 }
                 if rearmed {

@@ -21,9 +21,9 @@ const SETTLE: Duration = Duration::from_secs(12);
 
 const STARTS: usize = 11;
 
-/// So many wake-ups timers make in that time: the look each half minute, the servers' and the management's turns beside it,
-/// and the end of a thread that read.
-const TIMERS: u64 = 12;
+/// So many wake-ups timers make in that time: the look each half minute, the servers' and the management's turns beside it, and
+/// twice as many where a long timer goes from one wheel of the runtime to the next.
+const TIMERS: u64 = 20;
 
 /// Calls that end with a wake-up.
 const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
