@@ -34,6 +34,11 @@ fn started() -> Option<Guest> {
     write(&guest.endpoint.config(), MANAGED);
     guest.start();
     poll::until("a store", || guest.endpoint.published().is_ok().then_some(()));
+    // The bundle is in place before its generation is.
+    poll::until("a generation", || {
+        let history = guest.endpoint.json(&["history"]);
+        history["generations"].as_array().is_some_and(|list| !list.is_empty()).then_some(())
+    });
     Some(guest)
 }
 
