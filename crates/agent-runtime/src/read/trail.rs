@@ -114,6 +114,7 @@ impl Trace {
 pub(crate) struct Glances(HashMap<PathBuf, Glance>);
 
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere nothing is known by a glance"))]
 enum Glance {
     There(Facts),
     Absent,
