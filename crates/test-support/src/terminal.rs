@@ -42,7 +42,7 @@ impl Terminal {
     /// Starts a command at a terminal that is so many columns wide, and is its controlling terminal.
     ///
     /// # Panics
-    /// Where there is no pseudo-terminal to be had, or no `setsid`.
+    /// Where there is no pseudo-terminal to be had, or no `setsid` or `env`.
     #[must_use]
     pub fn open(command: &Command, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
@@ -57,7 +57,10 @@ impl Terminal {
         tcsetwinsize(&master, size).expect("a terminal of ours");
         // Only a session's leader has a controlling terminal, whose keys are signals.
         let mut leader = Command::new(tools::path("setsid"));
-        leader.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
+        leader.arg("--ctty");
+        // Its keys end a program, though whoever runs the tests in the background was told to ignore them.
+        leader.arg(tools::path("env")).arg("--default-signal=INT,QUIT");
+        leader.arg(command.get_program()).args(command.get_args()).env_clear();
         leader.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         if let Some(directory) = command.get_current_dir() {
             leader.current_dir(directory);

@@ -55,7 +55,7 @@ const SHOWN: &[(&[&str], i32)] = &[
     (&["lint", "root/var/lib/agentd/cainfo.pem"], 0),
     (&["doctor"], 8),
     (&["connect"], 3),
-    (&["anchors", "show", "99"], 5),
+    (&["anchors", "show", "999999999"], 5),
     (&["stauts"], 2),
     (&["connect", "--help"], 0),
     (&["-h"], 0),
