@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use trust_core::Fingerprint;
 
 use crate::escape::escaped;
+use crate::lock::is_at;
 
 mod entry;
 #[cfg(test)]
@@ -191,14 +192,6 @@ fn open_or_make(path: &Path) -> io::Result<(File, bool)> {
             options.create(true).open(path).map(|file| (file, true))
         }
         opened => opened.map(|file| (file, false)),
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(held), Ok(named)) => id(held) == id(named),
-        _ => false,
     }
 }
 

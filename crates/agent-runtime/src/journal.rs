@@ -57,8 +57,9 @@ pub(crate) fn outcome(outcome: &Outcome) {
         removed = plan.removed.len(),
         by = outcome.by.code(),
         causes = plan.causes.join("; "),
-        "published generation {}: {anchors} anchors, {} added, {} removed",
+        "published generation {}: {anchors} anchor{}, {} added, {} removed",
         next.generation,
+        if anchors == 1 { "" } else { "s" },
         plan.added.len(),
         plan.removed.len(),
     );

@@ -67,6 +67,8 @@ mod tests {
     use std::io::ErrorKind;
     use std::thread;
 
+    use test_support::tools;
+
     use super::*;
 
     /// In a thread of its own, which alone is confined.
@@ -75,6 +77,8 @@ mod tests {
             let directories: Vec<&Path> = directories.iter().map(std::path::PathBuf::as_path).collect();
             if no_writes_but(&directories) == Confined::Fully {
                 then();
+            } else {
+                let _left_out = tools::left_out("this kernel has no Landlock, or an old one");
             }
         });
         assert!(test.join().is_ok(), "a check in the confined thread failed");

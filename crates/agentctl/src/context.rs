@@ -175,14 +175,13 @@ impl Context {
     /// Somebody's wish, as this process's user.
     #[must_use]
     pub(crate) fn ask(force: bool, dry_run: bool) -> Ask {
-        let uid = rustix::process::getuid().as_raw();
-        Ask {
-            id: 0,
-            force,
-            dry_run,
-            by: Trigger::Operator { uid, pid: Some(std::process::id()) },
-            order: None,
-        }
+        Ask { id: 0, force, dry_run, by: Self::operator(), order: None }
+    }
+
+    /// Who runs this program.
+    #[must_use]
+    pub(crate) fn operator() -> Trigger {
+        Trigger::Operator { uid: rustix::process::getuid().as_raw(), pid: Some(std::process::id()) }
     }
 }
 

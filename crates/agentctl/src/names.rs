@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::commands::lint;
 use crate::context::Context;
 use crate::out::{BAD, GOOD, HANG, Page, shorten_subject, styled};
+use crate::words::short;
 
 /// Subjects by fingerprint.
 #[derive(Debug, Default)]
@@ -26,19 +27,41 @@ impl Names {
         names
     }
 
+    /// Those of the anchors that something has moved or kept, from the store as it is, as it was, and from the sources.
+    /// Each is read only where one is not known yet.
+    pub(crate) fn of_changes(
+        context: &Context,
+        before: &Before,
+        wanted: &[&String],
+        sources: &[SourceReport],
+    ) -> Self {
+        let mut names = Self::default();
+        if !names.know(wanted) {
+            names.learn_store(context);
+        }
+        if !names.know(wanted) {
+            names.0.extend(before.0.as_ref().map(|store| read_index(store, CHUNK)).unwrap_or_default());
+        }
+        if !names.know(wanted) {
+            // They may come into the store, or be left out.
+            names.learn_sources(sources, context.settings.sources.max_bytes);
+        }
+        names
+    }
+
+    fn know(&self, wanted: &[&String]) -> bool {
+        wanted.iter().all(|fingerprint| self.0.contains_key(*fingerprint))
+    }
+
     /// Those of the store as it is now, besides those that are known.
     pub(crate) fn learn_store(&mut self, context: &Context) {
         self.0.extend(index(&context.settings.store.merged));
     }
 
-    /// Where one of these is not known, those that the sources hold: they may come into the store, or be left out.
-    pub(crate) fn learn_sources(&mut self, wanted: &[String], sources: &[SourceReport]) {
-        if wanted.iter().all(|fingerprint| self.0.contains_key(fingerprint)) {
-            return;
-        }
+    fn learn_sources(&mut self, sources: &[SourceReport], most_bytes: usize) {
         // One that was not read just now may be one that nobody can read without waiting.
         let readable = sources.iter().filter(|source| source.state == "ok");
-        for bytes in readable.filter_map(|source| read(Path::new(&source.path))) {
+        for bytes in readable.filter_map(|source| read(Path::new(&source.path), most_bytes)) {
             let found = lint::read_all(&bytes);
             self.0.extend(
                 found.iter().map(|found| (found.fingerprint().to_string(), found.subject().to_owned())),
@@ -62,7 +85,7 @@ impl Names {
             let subject = self.get(fingerprint);
             // A person goes on with the first digits and the subject, a program with the whole of it.
             let id = match page.width() {
-                Some(_) if !subject.is_empty() => fingerprint.get(..8).unwrap_or(fingerprint),
+                Some(_) if !subject.is_empty() => short(fingerprint),
                 _ => fingerprint,
             };
             let line = format!("{id}  {}", shorten_subject(subject, page.left_behind(id.len() + 4)));
@@ -70,6 +93,18 @@ impl Names {
         };
         added.iter().try_for_each(|anchor| write("+", GOOD, anchor))?;
         removed.iter().try_for_each(|anchor| write("-", BAD, anchor))
+    }
+}
+
+/// The store as it is before something changes it. It is replaced as a whole, so what is open stays as it was, and is
+/// read only where it turns out that names are wanted.
+#[derive(Debug)]
+pub(crate) struct Before(Option<File>);
+
+impl Before {
+    /// Takes hold of it.
+    pub(crate) fn now(context: &Context) -> Self {
+        Self(open(&context.settings.store.merged))
     }
 }
 
@@ -137,9 +172,9 @@ const MARK: &[u8] = b"# ";
 /// Stays in the processor's cache.
 const CHUNK: usize = 128 * 1024;
 
-fn read(path: &Path) -> Option<Vec<u8>> {
+fn read(path: &Path, most_bytes: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).ok()?;
+    open(path)?.take(most_bytes as u64).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 

@@ -4,6 +4,7 @@ use agent_control::wire::AnchorReport;
 
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::words::short;
 
 /// The nearest of what there is, if it differs by no more than slips of the finger.
 pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -47,10 +48,7 @@ pub(crate) fn anchor(text: &str, anchors: &[AnchorReport]) -> String {
     };
     match by_digits.and_then(of).or_else(by_name) {
         Some(AnchorReport { fingerprint, number, subject, .. }) => {
-            format!(
-                "did you mean {}, anchor {number} \"{subject}\"?",
-                &fingerprint[..fingerprint.len().min(8)]
-            )
+            format!("did you mean {}, anchor {number} \"{subject}\"?", short(fingerprint))
         }
         None => String::new(),
     }

@@ -10,6 +10,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// The first digits of a fingerprint: enough to tell anchors apart, and to name one by in a command.
+pub(crate) fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..8).unwrap_or(fingerprint)
+}
+
 /// A remedy as it can be pasted: a command of ours acts on the endpoint that was asked about, not on the machine's own.
 pub(crate) fn remedy(fix: &str, root: Option<&Path>) -> String {
     match (fix.strip_prefix("agentctl "), root) {

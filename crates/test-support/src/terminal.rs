@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use crate::poll;
 use crate::tools;
 
-/// A program whose standard input, output and error are a terminal of its own.
+/// A program whose standard input, output and error are a terminal of its own; or whose output is a pipe, which is read
+/// when it has ended, so that it must not say more than a pipe holds.
 pub struct Terminal {
     child: Child,
     master: File,
@@ -34,6 +35,8 @@ pub struct Ended {
     pub code: i32,
     /// All that was written to the terminal.
     pub screen: String,
+    /// What came through the pipe, where its output was one.
+    pub out: String,
     /// What is typed is shown, and handed on by lines: as a shell wants to find it.
     pub sane: bool,
 }
@@ -45,6 +48,19 @@ impl Terminal {
     /// Where there is no pseudo-terminal to be had, or no `setsid` or `env`.
     #[must_use]
     pub fn open(command: &Command, columns: u16) -> Self {
+        Self::start(command, columns, None)
+    }
+
+    /// The same with its output into a pipe, as in `agentctl … | jq` or a redirection.
+    ///
+    /// # Panics
+    /// As [`Self::open`].
+    #[must_use]
+    pub fn open_piped(command: &Command, columns: u16) -> Self {
+        Self::start(command, columns, Some(Stdio::piped()))
+    }
+
+    fn start(command: &Command, columns: u16, stdout: Option<Stdio>) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         // Not at once: macOS cannot.
         fcntl_setfd(&master, FdFlags::CLOEXEC).expect("a descriptor of ours");
@@ -65,7 +81,7 @@ impl Terminal {
         if let Some(directory) = command.get_current_dir() {
             leader.current_dir(directory);
         }
-        leader.stdin(slave()).stdout(slave()).stderr(slave());
+        leader.stdin(slave()).stdout(stdout.unwrap_or_else(|| slave().into())).stderr(slave());
         let child = leader.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         // It holds descriptors of the terminal.
         drop(leader);
@@ -117,13 +133,17 @@ impl Terminal {
         let modes = tcgetattr(&self.slave).expect("a terminal").local_modes;
         let sane = modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         // The reader's last word comes when nobody holds the other end.
-        let Self { slave, shown, mut screen, .. } = self;
+        let Self { mut child, slave, shown, mut screen, .. } = self;
         drop(slave);
         while let Ok(more) = shown.recv_timeout(Duration::from_secs(5)) {
             screen.push_str(&more);
         }
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        Ended { code, screen, sane }
+        let mut out = String::new();
+        if let Some(mut pipe) = child.stdout.take() {
+            pipe.read_to_string(&mut out).expect("text");
+        }
+        Ended { code, screen, out, sane }
     }
 }
 

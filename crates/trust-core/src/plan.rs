@@ -163,12 +163,12 @@ pub fn plan(
         let next = Arc::new(next);
         return Plan { next, causes, question, settling, ..nothing(last, warnings) };
     }
-    let plan = |step, next, added, removed| Plan {
+    let plan = |step, next, added, removed, causes| Plan {
         step,
         next: Arc::new(next),
         added,
         removed,
-        causes: causes.clone(),
+        causes,
         warnings,
         settling,
         question,
@@ -176,10 +176,14 @@ pub fn plan(
     if anchors.is_empty() && last.bundle.is_none() && !request.force {
         // Nothing to publish and nothing to lose: a bundle that some earlier life left on disk stays as it is.
         let step = if next == **last { Step::Nothing } else { Step::Save };
-        return plan(step, next, added, removed);
+        return plan(step, next, added, removed, causes);
     }
     let bundle = bundle::render(&merged.anchors);
     let new = last.bundle.as_ref().is_none_or(|old| old.sha256 != bundle.sha256);
+    if new && causes.is_empty() && !removed.is_empty() {
+        // It was waited for, and nothing has changed since.
+        causes.push("what left is held by no source any more".to_owned());
+    }
     if new {
         next.generation += 1;
         next.bundle = Some(Published {
@@ -196,7 +200,7 @@ pub fn plan(
         (true, false) => Step::Save,
         (false, _) => Step::Publish(bundle),
     };
-    plan(step, next, added, removed)
+    plan(step, next, added, removed, causes)
 }
 
 /// A plan to leave all as it is.

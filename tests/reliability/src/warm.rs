@@ -383,9 +383,12 @@ impl Daemon {
             strace.args(["-p", id]);
         }
         let tracer = Owned::start(&mut strace, &log.with_file_name("strace.err"));
+        // Or has been: a call that it waits in begins anew when it is attached, and may be the one that ends it.
         let is_held = |id: &String| {
             let status = fs::read_to_string(self.tasks().join(id).join("status")).unwrap_or_default();
-            status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|by| by.trim() != "0"))
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            field("TracerPid:").is_none_or(|by| by != "0")
+                || field("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
         };
         if held.is_empty() || !within(LONG, || held.iter().all(is_held)) {
             return Err("strace does not hold the daemon".to_owned());

@@ -154,18 +154,18 @@ impl Entry {
     #[must_use]
     pub fn source_added(
         at: Timestamp,
+        by: Trigger,
         path: &str,
         fingerprint: String,
         server: &str,
         replaced: &[String],
     ) -> Self {
-        let by = Trigger::Operator { uid: rustix::process::getuid().as_raw(), pid: None };
         Self {
             path: Some(path.to_owned()),
             fingerprint: Some(fingerprint),
             server: Some(server.to_owned()),
             removed: bounded(replaced),
-            ..Self::new("source-added", at, by.code(), Some(std::process::id()))
+            ..Self::new("source-added", at, by.code(), by.pid())
         }
     }
 

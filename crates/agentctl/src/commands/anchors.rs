@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, HANG, Page, WARN, columns, shorten_path, shorten_subject, styled};
 use crate::suggest;
-use crate::words::{count, day, local_of, relative};
+use crate::words::{count, day, local_of, relative, short};
 
 /// Lists the anchors, or shows one.
 pub(crate) fn run(context: &Context, command: &Anchors) -> Result<Exit, Error> {
@@ -121,7 +121,7 @@ fn render_list(report: &AnchorsReport, now: Timestamp, page: &mut Page) -> io::R
         writeln!(page, "{}", styled(BOLD, head))?;
     }
     for anchor in &report.anchors {
-        let id = &anchor.fingerprint[..anchor.fingerprint.len().min(8)];
+        let id = short(&anchor.fingerprint);
         let (number, kind) = (anchor.number, &anchor.kind);
         if narrow {
             let left = page.left_behind(8 + kind.len());

@@ -59,8 +59,10 @@ pub(crate) fn run(context: &Context, verify: bool, limit: Option<usize>) -> Resu
     }
     let surplus = report.entries.len().saturating_sub(limit.unwrap_or(usize::MAX));
     report.entries.drain(..surplus);
-    let names = Names::of_store(context);
-    context.out.data(&report, |report, page| render(report, &names, page))?;
+    context.out.data(&report, |report, page| {
+        let names = if verify { Names::default() } else { Names::of_store(context) };
+        render(report, &names, page)
+    })?;
     Ok(if whole { Exit::Done } else { Exit::Failed })
 }
 

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, shorten_subject, styled};
 use crate::suggest;
-use crate::words::{count, day};
+use crate::words::{count, day, short};
 
 /// For `--help`.
 pub(crate) const HELP: &str = "A and B are each one of:
@@ -242,10 +242,10 @@ fn render(report: &DiffReport, out: &mut Page) -> io::Result<()> {
         writeln!(out, "{} {HANG}{}", styled(GOOD, "+"), words(entry, out))?;
     }
     for moved in &report.moved {
-        let short = &moved.fingerprint[..moved.fingerprint.len().min(8)];
+        let id = short(&moved.fingerprint);
         let places = format!("from {} to {}", moved.from, moved.to);
         let subject = shorten_subject(&moved.subject, out.left_behind(14 + places.len()));
-        writeln!(out, "~ {HANG}{short}  {subject}  {places}")?;
+        writeln!(out, "~ {HANG}{id}  {subject}  {places}")?;
     }
     if report.same {
         return writeln!(out, "= the same anchors in the same order");
@@ -261,14 +261,14 @@ fn render(report: &DiffReport, out: &mut Page) -> io::Result<()> {
 }
 
 fn words(entry: &Entry, page: &Page) -> String {
-    let short = &entry.fingerprint[..entry.fingerprint.len().min(8)];
+    let id = short(&entry.fingerprint);
     let end = entry.not_after.parse::<Timestamp>().map_or_else(|_| entry.not_after.clone(), day);
     if page.width().is_some_and(|width| width < NARROW) {
         let subject = shorten_subject(&entry.subject, page.left_behind(2));
-        return format!("{short}  until {end}\n  {subject}");
+        return format!("{id}  until {end}\n  {subject}");
     }
     let subject = shorten_subject(&entry.subject, page.left_behind(20 + end.len()));
-    format!("{short}  {subject}  until {end}")
+    format!("{id}  {subject}  until {end}")
 }
 
 /// Too little for a subject between fingerprint and end.

@@ -234,7 +234,7 @@ impl Job<'_> {
         let Some(certificate) = chain.presented.all().nth(place).filter(|_| is_source) else { return };
         let replaced: Vec<String> = change.removed.iter().map(|(anchor, _)| anchor.to_string()).collect();
         let (path, sha256) = (self.path.display().to_string(), certificate.sha256.to_string());
-        let entry = Entry::source_added(now, &path, sha256, &self.server, &replaced);
+        let entry = Entry::source_added(now, Context::operator(), &path, sha256, &self.server, &replaced);
         if let Err(error) = endpoint.audit().append(|_| vec![entry]) {
             self.context.out.note(&format!("{} {HANG}{error}", styled(WARN, "warning:")));
         }

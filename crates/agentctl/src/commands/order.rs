@@ -14,9 +14,9 @@ use super::{anchors, regen, status};
 use crate::context::{Context, of_code};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::names::Names;
+use crate::names::Before;
 use crate::suggest;
-use crate::words::{count, local_of};
+use crate::words::{count, local_of, short};
 
 /// Goes back to an earlier generation.
 pub(crate) fn rollback(
@@ -88,7 +88,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 /// Which of them may have been meant; empty where none was.
 fn meant(digits: &str, banned: &[BanReport]) -> String {
     let near = suggest::nearest_fingerprint(digits, banned.iter().map(|ban| ban.fingerprint.as_str()));
-    near.and_then(|near| near.get(..8)).map_or_else(String::new, |near| format!("did you mean {near}?"))
+    near.map_or_else(String::new, |near| format!("did you mean {}?", short(near)))
 }
 
 fn banned(context: &Context) -> Result<Vec<BanReport>, Error> {
@@ -112,15 +112,13 @@ fn digits(text: &str) -> Result<String, Error> {
 
 fn carry_out(context: &Context, what: What, dry_run: bool) -> Result<Exit, Error> {
     let order = Order { what, dry_run };
-    let mut names = Names::of_store(context);
+    let before = Before::now(context);
     let report = context.either_while(
         regen::REGENERATING,
         async |client| client.order(&order).await,
         |context| in_process(context, &order),
     )?;
-    names.learn_store(context);
-    names.learn_sources(&report.added, &report.sources);
-    context.out.data(&report, |report, page| regen::render(report, &names, page))?;
+    regen::show(context, &before, &report)?;
     Ok(Exit::Done)
 }
 

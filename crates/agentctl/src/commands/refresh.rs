@@ -14,16 +14,18 @@ use super::fetch::words_of;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::names::Names;
+use crate::names::{Before, Names};
 use crate::out::{BAD, GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// Refreshes through the daemon or in process.
 pub(crate) fn run(context: &Context, allow_downgrade: bool) -> Result<Exit, Error> {
-    let mut names = Names::of_store(context);
+    let before = Before::now(context);
     let report = refresh(context, allow_downgrade)?;
-    names.learn_store(context);
-    context.out.data(&report, |report, page| render(report, &names, page))?;
+    context.out.data(&report, |report, page| {
+        let wanted: Vec<&String> = report.added.iter().chain(&report.removed).collect();
+        render(report, &Names::of_changes(context, &before, &wanted, &[]), page)
+    })?;
     Ok(exit_of(&report))
 }
 

@@ -10,17 +10,15 @@ use super::sources::write_rejects;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::names::Names;
+use crate::names::{Before, Names};
 use crate::out::{BAD, DIM, GOOD, HANG, Page, WARN, styled};
 use crate::words::count;
 
 /// Regenerates through the daemon or in process.
 pub(crate) fn run(context: &Context, force: bool, dry_run: bool) -> Result<Exit, Error> {
-    let mut names = Names::of_store(context);
+    let before = Before::now(context);
     let report = regenerate(context, force, dry_run)?;
-    names.learn_store(context);
-    names.learn_sources(&report.added, &report.sources);
-    context.out.data(&report, |report, page| render(report, &names, page))?;
+    show(context, &before, &report)?;
     Ok(if report.held.is_some() { Exit::Refused } else { Exit::Done })
 }
 
@@ -65,7 +63,19 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
     Ok(report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default()))
 }
 
-pub(super) fn render(report: &RegenReport, names: &Names, out: &mut Page) -> io::Result<()> {
+/// Shows what a regeneration did, with the names of what it moved.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn show(context: &Context, before: &Before, report: &RegenReport) -> Result<(), Error> {
+    context.out.data(report, |report, page| {
+        let retained = report.retained.iter().map(|retained| &retained.fingerprint);
+        let wanted: Vec<&String> = report.added.iter().chain(&report.removed).chain(retained).collect();
+        render(report, &Names::of_changes(context, before, &wanted, &report.sources), page)
+    })
+}
+
+fn render(report: &RegenReport, names: &Names, out: &mut Page) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "✓"),

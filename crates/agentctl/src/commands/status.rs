@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::out::{BAD, BOLD, DIM, GOOD, HANG, Page, WARN, shorten, styled};
-use crate::words::{count, local_of, relative_of, remedy};
+use crate::words::{count, local_of, relative_of, remedy, short};
 
 /// Shows how things are; with `check` the exit code says it too.
 pub(crate) fn run(context: &Context, check: bool) -> Result<Exit, Error> {
@@ -227,7 +227,7 @@ fn write_server(server: &ServerReport, now: Timestamp, out: &mut dyn Write) -> i
         .last_ok
         .as_ref()
         .map_or_else(String::new, |at| format!(", last good {}", relative_of(at, now)));
-    let anchor = server.anchor.as_deref().and_then(|anchor| anchor.get(..8));
+    let anchor = server.anchor.as_deref().map(short);
     let by = anchor.map_or_else(String::new, |id| format!(" by anchor {id}"));
     writeln!(out, "  {:<9} {HANG}{}  {lock}{last}{by}", "server", server.url)?;
     if let Some(error) = &server.error {

@@ -103,10 +103,7 @@ impl<'a> Place<'a> {
     }
 
     fn option(&self, is: impl Fn(&Arg) -> bool) -> Option<&'a Arg> {
-        self.command
-            .get_opts()
-            .chain(self.command.get_arguments())
-            .find(|option| !option.is_positional() && is(option))
+        self.command.get_arguments().find(|option| !option.is_positional() && is(option))
     }
 
     /// Commands come before values: where a word is a value already, none follows.

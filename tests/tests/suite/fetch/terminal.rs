@@ -1,74 +1,19 @@
-//! A person at a terminal: a pseudo-terminal, typed into when the question is there.
+//! A person at a terminal, who types when the question is there, with the output going elsewhere.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Duration;
-
-use rustix::fs::{Mode, OFlags};
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use test_support::endpoint::{Endpoint, write};
 use test_support::pki::Recipe;
+use test_support::terminal::{Ended, Terminal};
 
 use super::{host, servers};
 
-/// How it ended, what the terminal showed, and what came on stdout.
-struct Session {
-    code: i32,
-    screen: String,
-    stdout: String,
-}
-
-/// Runs `agentctl` with its standard input and error on a terminal; types each answer when its question is shown.
-fn session(endpoint: &Endpoint, arguments: &[&str], talk: &[(&str, String)]) -> Session {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    // Not at once: macOS cannot.
-    fcntl_setfd(&master, FdFlags::CLOEXEC).expect("a descriptor of ours");
-    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
-    let name = ptsname(&master, Vec::new()).expect("its name");
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let slave =
-        || File::from(rustix::fs::open(name.as_c_str(), flags, Mode::empty()).expect("its other end"));
-    let mut command = endpoint.agentctl_command(arguments);
-    command.stdin(slave()).stderr(slave()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("agentctl");
-    // The command holds descriptors of the terminal, and reading from it ends when the last is closed.
-    drop(command);
-    let mut master = File::from(master);
-    let shown = follow(master.try_clone().expect("a descriptor"));
-    let mut screen = String::new();
+/// Runs `agentctl`; types each answer when its question is shown.
+fn session(endpoint: &Endpoint, arguments: &[&str], talk: &[(&str, String)]) -> Ended {
+    let mut terminal = Terminal::open_piped(&endpoint.agentctl_command(arguments), 80);
     for (question, answer) in talk {
-        let asked = screen.len();
-        while !screen[asked..].contains(question) {
-            match shown.recv_timeout(Duration::from_secs(60)) {
-                Ok(more) => screen.push_str(&more),
-                Err(error) => panic!("{error}: no {question:?} in\n{screen}"),
-            }
-        }
-        master.write_all(format!("{answer}\n").as_bytes()).expect("a terminal takes what is typed");
+        let _before = terminal.wait_for(question);
+        terminal.press(&format!("{answer}\n"));
     }
-    let mut stdout = String::new();
-    child.stdout.take().expect("a pipe").read_to_string(&mut stdout).expect("text");
-    let code = child.wait().expect("its end").code().expect("an exit code");
-    screen.extend(shown.iter());
-    Session { code, screen, stdout }
-}
-
-fn follow(mut master: File) -> Receiver<String> {
-    let (tell, shown) = mpsc::channel();
-    thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        // The last close at the other end is an error here.
-        while let Ok(length @ 1..) = master.read(&mut buffer) {
-            if tell.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
-                return;
-            }
-        }
-    });
-    shown
+    terminal.end()
 }
 
 const QUESTION: &str = "first 8 digits";
@@ -102,7 +47,7 @@ fn the_whole_chain_is_shown_and_the_right_digits_trust_one_of_it() {
                     assert!(session.screen.contains(&group), "{group}: {}", session.screen);
                 }
             }
-            let report: serde_json::Value = serde_json::from_str(&session.stdout).expect("one document");
+            let report: serde_json::Value = serde_json::from_str(&session.out).expect("one document");
             assert_eq!(report["certificate"]["matched_by"], "typed");
             assert_eq!(report["certificate"]["sha256"], taken.sha256());
             assert_eq!(endpoint.published(), Ok(vec![taken.sha256()]));
@@ -126,7 +71,7 @@ fn enter_or_other_digits_save_nothing() {
             let session = session(&endpoint, &["fetch", &host(&server)], &talk);
             assert_eq!(session.code, 6, "{}", session.screen);
             assert!(session.screen.contains(words), "{}", session.screen);
-            assert!(session.stdout.is_empty() && !endpoint.bootstrap().exists());
+            assert!(session.out.is_empty() && !endpoint.bootstrap().exists());
         }
         // A slip of the finger is no end.
         let endpoint = Endpoint::new();

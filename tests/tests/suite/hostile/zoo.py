@@ -11,7 +11,7 @@ if libc.mount(b'zoo', mountpoint.encode(), b'fuse.zoo', 0, options):
 
 NAMES = ['hang.pem', 'eio.pem', 'closed.pem', 'endless.pem', 'shrinking.pem', 'slow.pem', 'swapped.pem', 'good.pem']
 EIO, ENOENT, ENOSYS = 5, 2, 38
-good, waiting, looks, cut = False, [], 0, set()
+good, waiting, looks, reads = False, [], 0, 0
 
 
 def mend(*_):
@@ -36,8 +36,8 @@ def attributes(node):
     if node == 1:
         return struct.pack('<QQQQQQIIIIIIIIII', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 2, 0, 0, 0, 512, 0)
     name, size, written = NAMES[node - 2], len(content), 0
-    if not good and name == 'shrinking.pem' and node in cut:
-        size //= 2
+    if not good and name == 'shrinking.pem':
+        size -= reads
     if not good and name == 'swapped.pem':
         looks += 1
         written = looks
@@ -50,6 +50,7 @@ def slowly(unique):
 
 
 def read(unique, node, offset, length):
+    global reads
     name = NAMES[node - 2]
     if good or name in ('good.pem', 'swapped.pem'):
         reply(unique, 0, content[offset:offset + length])
@@ -60,8 +61,9 @@ def read(unique, node, offset, length):
     elif name == 'endless.pem':
         reply(unique, 0, (b'# more\n' * (length // 7 + 1))[:length])
     elif name == 'shrinking.pem':
-        cut.add(node)
-        reply(unique, 0, content[offset:len(content) // 2])
+        # Shorter with each read, whoever else reads it at the same time.
+        reads = (reads + 1) % 100
+        reply(unique, 0, content[offset:len(content) - reads])
     elif name == 'eio.pem' and offset == 0:
         reply(unique, 0, content[:100])
     else:
@@ -83,7 +85,6 @@ while True:
     elif operation == 3:  # GETATTR
         reply(unique, 0, struct.pack('<QII', 0, 0, 0) + attributes(node))
     elif operation in (14, 27):  # OPEN, OPENDIR; bit 1: every read comes to us
-        cut.discard(node)
         closed = node > 1 and NAMES[node - 2] == 'closed.pem' and not good
         reply(unique, EIO) if closed else reply(unique, 0, struct.pack('<QII', 1, 1, 0))
     elif operation == 15:  # READ
