@@ -26,7 +26,7 @@ use crate::audit::{Audit, AuditError, End, Entry, verify};
 use crate::directory;
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
-use crate::look::{Look, StorePaths, glance, look};
+use crate::look::{Look, StorePaths, glance, look, policy_in_force};
 use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
 use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
@@ -324,6 +324,12 @@ impl Endpoint {
     #[must_use]
     pub fn glance(&self, known: &StoreState) -> Option<Look> {
         glance(&self.memory, &self.paths, &self.limits, known).map(|look| self.with_warnings(look))
+    }
+
+    /// What the policies say, for who has no use for the sources.
+    #[must_use]
+    pub fn policy(&self) -> Effective {
+        policy_in_force(&*self.reader, &self.paths, &self.limits)
     }
 
     fn with_warnings(&self, mut look: Look) -> Look {

@@ -14,6 +14,7 @@ use trust_core::Fingerprint;
 use trust_core::fingerprint::Parts;
 use trust_core::plan::{Observation, StoreState};
 use trust_core::policy::{self, Effective, PolicyReading, PolicyState, Warning};
+use trust_core::pool::Pool;
 use trust_core::source::{Condition, Content, Failure, Reading, Snapshot, SourceId, SourceKind};
 use trust_formats::certificates;
 use trust_formats::policy as policy_xml;
@@ -210,13 +211,12 @@ fn look_over<'a>(
     known: &StoreState,
 ) -> (Look, Recollection<'a>) {
     let named = reader.named();
-    let (watch, ways, warnings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-    let mut look = Looking { reader, named: &*named, memory, limits, known, watch, ways, warnings };
+    let mut look = Looking::new(reader, &*named, memory, limits, known);
     look.watch_path(&paths.merged, &[]);
     let policies = look.policies(&paths.policies);
     let effective = policy::combine(&policies);
     if effective.named.iter().any(|named| !look.memory.recalls(&named.path)) {
-        // What reads it starts while the store's own sources are read.
+        // What reads it starts while the store's own sources are read and parsed.
         look.named.prepare();
     }
     let mut sources = vec![
@@ -240,18 +240,42 @@ fn look_over<'a>(
     (Look { observation, watch: look.watch, ways: look.ways, leaving }, look.memory)
 }
 
+/// What the policies say, without a look at any source.
+#[must_use]
+pub(crate) fn policy_in_force(
+    reader: &dyn Reader,
+    paths: &StorePaths,
+    limits: &certificates::Limits,
+) -> Effective {
+    let (known, memory) = (StoreState::default(), Memory::default());
+    let mut look = Looking::new(reader, reader, memory.recall(SystemTime::now()), limits, &known);
+    policy::combine(&look.policies(&paths.policies))
+}
+
 struct Looking<'a, 'm> {
     reader: &'a dyn Reader,
     named: &'a dyn Reader,
     memory: Recollection<'m>,
     limits: &'a certificates::Limits,
     known: &'a StoreState,
+    pool: Pool<'a>,
     watch: BTreeSet<PathBuf>,
     ways: BTreeMap<PathBuf, Way>,
     warnings: Vec<Warning>,
 }
 
-impl Looking<'_, '_> {
+impl<'a, 'm> Looking<'a, 'm> {
+    fn new(
+        reader: &'a dyn Reader,
+        named: &'a dyn Reader,
+        memory: Recollection<'m>,
+        limits: &'a certificates::Limits,
+        known: &'a StoreState,
+    ) -> Self {
+        let (watch, ways, warnings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        Self { reader, named, memory, limits, known, pool: Pool::of(known), watch, ways, warnings }
+    }
+
     fn watch_path(&mut self, path: &Path, hops: &[PathBuf]) {
         self.watch.extend(directories_to_watch(path, hops));
     }
@@ -428,6 +452,10 @@ impl Looking<'_, '_> {
                 let fresh = file.racy;
                 let snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
                 self.memory.note_file(path, &file, snapshot.sha256());
+                if self.known_content(&id, snapshot.sha256()).is_none() {
+                    // Here, where it holds nobody up: a daemon's look has a thread of its own, and a reader may be starting.
+                    let _for_later = snapshot.content(&self.pool);
+                }
                 Reading::Read { snapshot, fresh }
             }
             Err(error) => {

@@ -96,7 +96,9 @@ impl Reader for Visit<'_> {
 
     fn leave(&self) -> Leaving {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.take().map_or_else(Leaving::default, Leaving::of)
+        let Some(mut session) = slot.take() else { return Leaving::default() };
+        session.dismiss();
+        Leaving::of(session)
     }
 
     fn named(&self) -> Box<dyn Reader + '_> {

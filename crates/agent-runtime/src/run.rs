@@ -14,7 +14,6 @@ use trust_core::engine::{Action, Ask, Carried, Engine, Event, Now, Order, Outcom
 use trust_core::guard::Proofs;
 use trust_core::plan::{Settings, StoreState};
 use trust_core::policy::{Effective, Warning};
-use trust_core::pool::Pool;
 use trust_core::source::Failure;
 
 use crate::clock::Clock;
@@ -298,9 +297,7 @@ impl Runner {
                         }
                         let _gone = placed.send(taken);
                     }
-                    let look = endpoint.look(&known);
-                    parse_what_changed(&look, &known);
-                    Done::Looked(look)
+                    Done::Looked(endpoint.look(&known))
                 }));
             }
             Action::Carry { bundle, generation, state, orders } => {
@@ -509,20 +506,6 @@ impl Runner {
             configured_at: self.configured_at,
             merged: self.endpoint.paths().merged.clone(),
             history: self.endpoint.history().clone(),
-        }
-    }
-}
-
-/// Parses, off the loop's thread, the sources that are not as they were.
-fn parse_what_changed(look: &Look, known: &StoreState) {
-    let pool = Pool::of(known);
-    for (id, reading) in &look.observation.sources {
-        if let trust_core::source::Reading::Read { snapshot, .. } = reading {
-            let same =
-                known.sources.iter().any(|state| state.id == *id && state.sha256 == Some(snapshot.sha256()));
-            if !same {
-                let _parsed = snapshot.content(&pool);
-            }
         }
     }
 }

@@ -70,6 +70,11 @@ impl Session {
         })
     }
 
+    /// Tells the child to end, which it does while we go on.
+    pub(super) fn dismiss(&mut self) {
+        drop(self.ask.take());
+    }
+
     /// Ends the child. Gives it back where it does not end, for it hangs in the kernel.
     pub(super) fn kill(mut self) -> Option<Child> {
         let mut child = self.child.take()?;
@@ -87,7 +92,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        drop(self.ask.take());
+        self.dismiss();
         if let Some(mut child) = self.child.take() {
             // It waits for a question, not for a file, so it ends at once, which the pipe tells sooner than any pause.
             let soon = Timespec::try_from(GRACE).ok();

@@ -14,7 +14,6 @@ use agent_runtime::standing::lock::Lock;
 use jiff::Timestamp;
 use serde::Serialize;
 use trust_core::guard::Retained;
-use trust_core::plan::StoreState;
 use trust_tls::connect::{Outcome, Target};
 use trust_tls::{AnchorSet, Pin, Presented, PresentedCertificate, Request};
 
@@ -78,7 +77,7 @@ pub(crate) fn run(context: &Context, options: &cli::Connect) -> Result<Exit, Err
     let bundle = options.bundle.as_ref().unwrap_or(&context.settings.store.merged);
     let set = read_anchors(bundle).map_err(|error| unread(&error, bundle, options.bundle.is_some()))?;
     let set = Arc::new(set);
-    let policy = context.endpoint().look(&StoreState::default()).observation.effective;
+    let policy = context.endpoint().policy();
     let now = context.clock.now();
     let retained = retained(context);
     // What the daemon remembers of the servers, or nothing: what this user may not read is as if it were not there.
@@ -164,7 +163,7 @@ pub(super) fn standing(context: &Context, server: &Server) -> Result<Standing, E
         of_io(&error, &format!("cannot read the anchors in {}: {error}", bundle.display()))
     })?;
     let set = Arc::new(set);
-    let policy = context.endpoint().look(&StoreState::default()).observation.effective;
+    let policy = context.endpoint().policy();
     let target = servers::target(server);
     let request =
         servers::request(&context.settings, &policy, Some(server), &target.host, context.clock.now());

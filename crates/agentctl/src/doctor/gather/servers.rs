@@ -12,7 +12,6 @@ use agent_runtime::servers::{ServerStatus, read_anchors, request, target};
 use agent_runtime::standing::chains::Chains;
 use agent_runtime::standing::foresight::foresee;
 use jiff::Timestamp;
-use trust_core::plan::StoreState;
 use trust_tls::{AnchorSet, Request};
 
 use crate::commands::fetch::words_of;
@@ -32,7 +31,7 @@ pub(super) fn probe(context: &Context) -> Result<Vec<Server>, Error> {
     // Without a store nothing can be verified, and that is told of the store.
     let Ok(set) = read_anchors(&settings.store.merged) else { return Ok(Vec::new()) };
     let set = Arc::new(set);
-    let policy = context.endpoint().look(&StoreState::default()).observation.effective;
+    let policy = context.endpoint().policy();
     let now = context.clock.now();
     let names: Vec<String> = settings.servers.iter().map(|server| words_of(&target(server))).collect();
     let asked = match names.as_slice() {
