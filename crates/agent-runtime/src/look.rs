@@ -450,11 +450,11 @@ impl<'a, 'm> Looking<'a, 'm> {
             Ok(mut file) => {
                 self.watch_source(path, &file.hops, &file.real_path);
                 let fresh = file.racy;
-                let mut snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
+                let snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
                 self.memory.note_file(path, &file, snapshot.sha256());
                 if self.known_content(&id, snapshot.sha256()).is_none() {
                     // Here, where it holds nobody up: a daemon's look has a thread of its own, and a reader may be starting.
-                    snapshot = snapshot.into_parsed(&self.pool);
+                    let _for_later = snapshot.content(&self.pool);
                 }
                 Reading::Read { snapshot, fresh }
             }

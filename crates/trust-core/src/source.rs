@@ -136,7 +136,7 @@ impl Content {
 pub struct Snapshot {
     sha256: Fingerprint,
     size: u64,
-    /// Empty where the content is known, or was asked for with [`Self::into_parsed`].
+    /// Empty where the content is known.
     bytes: Vec<u8>,
     content: OnceLock<Arc<Content>>,
     limits: Limits,
@@ -148,13 +148,6 @@ impl Snapshot {
     pub fn new(bytes: Vec<u8>, limits: Limits) -> Self {
         let (sha256, size) = (Fingerprint::of(&bytes), bytes.len() as u64);
         Self { sha256, size, bytes, content: OnceLock::new(), limits }
-    }
-
-    /// The same, parsed; its bytes are given back, which may be megabytes.
-    #[must_use]
-    pub fn into_parsed(self, pool: &Pool<'_>) -> Self {
-        let content = OnceLock::from(Arc::clone(self.content(pool)));
-        Self { bytes: Vec::new(), content, ..self }
     }
 
     /// A file that is known to be what it was when it was read and parsed.
