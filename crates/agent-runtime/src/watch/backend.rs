@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use notify::event::{AccessKind, AccessMode, EventKindMask, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKindMask, ModifyKind, RenameMode};
 use notify::{Config, ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use rustix::io::Errno;
 
@@ -94,6 +94,8 @@ fn tell(hints: &Hints, event: notify::Result<Event>) {
     let completes = matches!(
         event.kind,
         EventKind::Access(AccessKind::Close(AccessMode::Write))
+            // Whole as it is; and what is made in it is told only once it is watched.
+            | EventKind::Create(CreateKind::Folder)
             | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both))
     );
     for path in &event.paths {

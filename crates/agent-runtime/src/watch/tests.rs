@@ -53,8 +53,8 @@ impl Place {
     }
 }
 
-fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test)
 }
 
 const FILE: &str = "etc/agent/cainfo.pem";
@@ -75,20 +75,37 @@ fn a_change_that_is_complete_is_told_from_one_that_goes_on() {
         hints(&place).gone(&file);
         assert_eq!(complete(&place).await, Ok(false), "what does not matter completes nothing");
     });
-    if cfg!(target_os = "linux") {
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_system_tells_of_whole_things_is_complete() {
+    let is_complete = |prepare: fn(&Place), change: fn(&Place)| {
         run(async {
             let mut place = Place::new();
+            prepare(&place);
             place.arm(&[FILE], &[]);
-            fs::write(place.path("etc/agent/beside"), "content").unwrap();
             place.quiet().await;
-            fs::rename(place.path("etc/agent/beside"), place.path(FILE)).unwrap();
+            change(&place);
             let mut complete = false;
             while let Ok(one) = timeout(Duration::from_millis(200), place.watcher.changed()).await {
                 complete |= one;
             }
-            assert!(complete, "a rename puts a whole file in place");
-        });
-    }
+            complete
+        })
+    };
+    let beside = |place: &Place| fs::write(place.path("etc/agent/beside"), "content").unwrap();
+    let rename = |place: &Place| fs::rename(place.path("etc/agent/beside"), place.path(FILE)).unwrap();
+    assert!(is_complete(beside, rename), "a rename puts a whole file in place");
+    let remove = |place: &Place| fs::remove_dir_all(place.path("etc/agent")).unwrap();
+    let make = |place: &Place| fs::create_dir(place.path("etc/agent")).unwrap();
+    assert!(is_complete(remove, make), "a directory is to be watched before something comes into it");
+    let touch = |place: &Place| drop(fs::File::create(place.path(FILE)).unwrap());
+    let mode = |place: &Place| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        fs::set_permissions(place.path(FILE), mode).unwrap();
+    };
+    assert!(!is_complete(touch, mode), "nothing says that this was all");
 }
 
 /// Does this three times, arming after each as the loop does: watchers are known to be deaf from the second time on.

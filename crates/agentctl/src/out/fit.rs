@@ -29,7 +29,7 @@ pub(crate) fn columns(text: &str) -> usize {
 
 /// `CN=Some Long…`: a name's beginning says most.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
-    if text.width() <= most {
+    if fits(text, most) {
         return text.to_owned();
     }
     let mut short = beginning(text, most.saturating_sub(1)).to_owned();
@@ -39,7 +39,7 @@ pub(crate) fn shorten(text: &str, most: usize) -> String {
 
 /// `CN=Corp Root, O=…`, and `…, CN=Corp Root`: of a subject the common name says most, wherever it stands.
 pub(crate) fn shorten_subject(subject: &str, most: usize) -> String {
-    let name = subject.rfind("CN=").filter(|at| *at > 0 && subject.width() > most);
+    let name = subject.rfind("CN=").filter(|at| *at > 0 && !fits(subject, most));
     match name {
         Some(at) if most > 6 => shorten(&format!("…, {}", &subject[at..]), most),
         _ => shorten(subject, most),
@@ -48,7 +48,7 @@ pub(crate) fn shorten_subject(subject: &str, most: usize) -> String {
 
 /// `…/company/ca.pem`: of a path the end says most.
 pub(crate) fn shorten_path(path: &str, most: usize) -> String {
-    if path.width() <= most {
+    if fits(path, most) {
         return path.to_owned();
     }
     let tails = path.match_indices('/').map(|(at, _)| &path[at..]);
@@ -56,6 +56,11 @@ pub(crate) fn shorten_path(path: &str, most: usize) -> String {
         Some(tail) => format!("…{tail}"),
         None => shorten(path.rsplit('/').next().unwrap_or(path), most),
     }
+}
+
+/// No character is wider than its octets are many, so most texts need not be measured.
+fn fits(text: &str, most: usize) -> bool {
+    text.len() <= most || text.width() <= most
 }
 
 /// The longest beginning in so many columns.
