@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use test_support::poll;
 
 /// What a process has and has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,23 @@ impl Usage {
             threads: number("Threads"),
             ticks: times.sum(),
         }
+    }
+
+    /// The same once nothing is opened or closed any more: a reader that is at work has three descriptors, who asks one.
+    ///
+    /// # Panics
+    /// As [`Self::of`], and where it does not come to rest.
+    #[must_use]
+    pub fn at_rest(pid: u32) -> Self {
+        const APART: Duration = Duration::from_millis(300);
+        let mut last = Self::of(pid);
+        poll::until("descriptors at rest", || {
+            thread::sleep(APART);
+            let now = Self::of(pid);
+            let is_same = now.descriptors == last.descriptors;
+            last = now;
+            is_same.then_some(now)
+        })
     }
 }
 

@@ -16,9 +16,6 @@ pub const NO_POLL: &str = "[watch]\npoll-interval = \"1d\"\ndegraded-poll-interv
 /// What the daemon may have in RAM: as much as its unit allows.
 pub const MOST_MEMORY: u64 = 64 * 1024;
 
-/// Those that come and go: the pipes and the handle of a reader that is at work, the connection of who asks.
-const PASSING_DESCRIPTORS: usize = 4;
-
 /// The sources are changed `changes` times, with a pause for the bundle to come right `stops` times.
 ///
 /// # Panics
@@ -31,7 +28,7 @@ pub fn storm(changes: usize, stops: usize) -> Figures {
     write(&endpoint.config(), NO_POLL);
     endpoint.start_daemon();
     endpoint.wait_for("before the storm", &sources.expected());
-    let before = Usage::of(endpoint.daemon_id());
+    let before = Usage::at_rest(endpoint.daemon_id());
     for stop in 1..=stops {
         for _ in 0..changes / stops {
             sources.change();
@@ -39,7 +36,7 @@ pub fn storm(changes: usize, stops: usize) -> Figures {
         sources.come_to_rest();
         endpoint.wait_for(&format!("stop {stop} of {stops}"), &sources.expected());
     }
-    let after = Usage::of(endpoint.daemon_id());
+    let after = Usage::at_rest(endpoint.daemon_id());
     let publications = generation(&endpoint);
     figures.say(format_args!("{changes} changes, {publications} publications"));
     figures.say(format_args!("before {before}, after {after}"));
@@ -48,7 +45,7 @@ pub fn storm(changes: usize, stops: usize) -> Figures {
     figures.expect(publications * 5 <= changes as u64, || {
         format!("{publications} publications of {changes} changes")
     });
-    figures.expect(after.descriptors <= before.descriptors + PASSING_DESCRIPTORS, || {
+    figures.expect(after.descriptors <= before.descriptors + 2, || {
         format!("{} descriptors became {}", before.descriptors, after.descriptors)
     });
     figures.expect(endpoint.stop_daemon().success(), || "it did not end well".to_owned());
