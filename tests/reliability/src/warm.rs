@@ -383,14 +383,14 @@ impl Daemon {
             strace.args(["-p", id]);
         }
         let tracer = Owned::start(&mut strace, &log.with_file_name("strace.err"));
-        // Or has been: a call that it waits in begins anew when it is attached, and may be the one that ends it.
-        let is_held = |id: &String| {
+        let has = |id: &str, name: &str, value: fn(&str) -> bool| {
             let status = fs::read_to_string(self.tasks().join(id).join("status")).unwrap_or_default();
-            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-            field("TracerPid:").is_none_or(|by| by != "0")
-                || field("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
+            status.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| value(rest.trim())))
         };
-        if held.is_empty() || !within(LONG, || held.iter().all(is_held)) {
+        let is_held = |id: &String| has(id, "TracerPid:", |by| by != "0");
+        // A call that it waits in begins anew when it is attached, and may be the one that ends it: then it was held.
+        let has_ended = || has(&self.process.id().to_string(), "State:", |state| state.starts_with('Z'));
+        if held.is_empty() || !within(LONG, || held.iter().all(is_held) || has_ended()) {
             return Err("strace does not hold the daemon".to_owned());
         }
         Ok(tracer)
