@@ -59,6 +59,20 @@ fn each_publication_is_kept_and_told() {
 }
 
 #[test]
+fn a_store_that_only_lost_an_anchor_says_why() {
+    let (certs, mut endpoint) = endpoint();
+    endpoint.start_daemon();
+    // The daemon waits until the source is quiet, and then nothing has changed since it looked.
+    write(&endpoint.site(), certs[1].pem());
+    let latest = poll::until("the loss is published", || {
+        let latest = endpoint.json(&["history", "--limit", "1"])["generations"][0].clone();
+        (latest["number"] == 4).then_some(latest)
+    });
+    assert_eq!(latest["removed"], json!([certs[2].sha256()]));
+    assert!(latest["why"].as_array().is_some_and(|why| !why.is_empty()), "{latest}");
+}
+
+#[test]
 fn any_two_lists_are_compared() {
     for with_daemon in [false, true] {
         let (certs, mut endpoint) = endpoint();
