@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use trust_core::Fingerprint;
 use trust_core::fingerprint::Parts;
 use trust_core::plan::{Observation, StoreState};
-use trust_core::policy::{self, Effective, PolicyReading, PolicyState, Warning};
+use trust_core::policy::{self, Effective, Named, PolicyReading, PolicyState, Warning};
 use trust_core::pool::Pool;
 use trust_core::source::{Condition, Content, Failure, Reading, Snapshot, SourceId, SourceKind};
 use trust_formats::certificates;
@@ -56,8 +56,8 @@ pub trait Reader: Send + Sync {
     /// The reader, for one look, of what policies name: that may lie anywhere.
     fn named(&self) -> Box<dyn Reader + '_>;
 
-    /// It will be asked for something soon.
-    fn prepare(&self) {}
+    /// It will be asked for these soon: first for the directories, then for files, each in this order.
+    fn prepare(&self, _wanted: &[&Named]) {}
 
     /// It will be asked for nothing more; what has yet to end.
     fn leave(&self) -> Leaving {
@@ -215,10 +215,8 @@ fn look_over<'a>(
     look.watch_path(&paths.merged, &[]);
     let policies = look.policies(&paths.policies);
     let effective = policy::combine(&policies);
-    if effective.named.iter().any(|named| !look.memory.recalls(&named.path)) {
-        // What reads it starts while the store's own sources are read and parsed.
-        look.named.prepare();
-    }
+    // What reads them starts, and reads the first of them, while the store's own sources are read and parsed.
+    look.named.prepare(&effective.named.iter().filter(|named| look.wants(named)).collect::<Vec<_>>());
     let mut sources = vec![
         look.source(SourceKind::Bootstrap, paths.bootstrap.clone()),
         look.source(SourceKind::Site, paths.site.clone()),
@@ -375,6 +373,15 @@ impl<'a, 'm> Looking<'a, 'm> {
         });
         let keep = |state: &PolicyState| PolicyState { failure: Some(failure.clone()), ..state.clone() };
         self.known.policies.iter().map(keep).collect()
+    }
+
+    /// Whether this will have to be read, as far as can be told before.
+    fn wants(&mut self, named: &Named) -> bool {
+        if named.directory {
+            self.memory.directory(&named.path).is_none()
+        } else {
+            !self.memory.recalls(&named.path)
+        }
     }
 
     /// The files that the policies name, in order; of a directory all of its files in name order.

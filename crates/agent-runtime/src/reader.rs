@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use trust_core::policy::Named;
 
 use crate::look::{Leaving, Reader, SafeReader};
 use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
@@ -86,19 +87,39 @@ impl Reader for Visit<'_> {
         }
     }
 
-    fn prepare(&self) {
+    fn prepare(&self, wanted: &[&Named]) {
+        let mut bench = Bench::of_this_process();
+        bench.reap(Instant::now());
+        let (directories, files): (Vec<&Named>, _) = wanted.iter().partition(|named| named.directory);
+        let Some(first) =
+            directories.into_iter().chain(files).find(|named| bench.holds(&named.path).is_none())
+        else {
+            return;
+        };
+        let path = first.path.clone();
+        let ask = if first.directory { Ask::Directory(path) } else { Ask::File(path) };
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() && !Bench::of_this_process().is_full() {
+        if slot.is_none() && !bench.is_full() {
             // Where it does not start, whoever asks it something is told.
             *slot = Session::start(self.rules).ok();
+            if let Some(session) = slot.as_mut() {
+                session.ask_ahead(ask);
+            }
         }
     }
 
     fn leave(&self) -> Leaving {
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mut session) = slot.take() else { return Leaving::default() };
-        session.dismiss();
-        Leaving::of(session)
+        match slot.take() {
+            Some(mut session) if session.owes().is_none() => {
+                session.dismiss();
+                Leaving::of(session)
+            }
+            other => {
+                give_up(other, &mut Bench::of_this_process());
+                Leaving::default()
+            }
+        }
     }
 
     fn named(&self) -> Box<dyn Reader + '_> {
@@ -119,8 +140,11 @@ impl Visit<'_> {
         }
         let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut session = match slot.take() {
-            Some(session) => session,
-            None => Session::start(self.rules).map_err(|error| not_started(path, &error))?,
+            Some(session) if session.owes().is_none_or(|owed| owed == ask) => session,
+            other => {
+                give_up(other, &mut bench);
+                Session::start(self.rules).map_err(|error| not_started(path, &error))?
+            }
         };
         match session.ask(ask, self.rules.max_bytes, DEADLINE) {
             Ok(answer) => {
@@ -140,6 +164,15 @@ impl Visit<'_> {
                 Err(failed(path, reason))
             }
         }
+    }
+}
+
+/// Ends a child that was asked ahead for what nobody wants after all. It may hang there.
+fn give_up(session: Option<Session>, bench: &mut Bench) {
+    let Some(session) = session else { return };
+    let path = session.owes().map(|ask| ask.path().to_owned());
+    if let (Some(path), Some(child)) = (path, session.kill()) {
+        bench.put(path, Some(child), Instant::now());
     }
 }
 

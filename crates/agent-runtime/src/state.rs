@@ -325,8 +325,9 @@ fn write_snapshot(
     path: &Path,
     certificates: &[&Arc<Certificate>],
 ) -> Result<(), PublishError> {
-    /// A real store fits, and is written at once.
-    const SOME: usize = 1 << 20;
+    /// So few that the allocator has the pages already: a buffer for a whole store costs more in new pages than the
+    /// writes do.
+    const SOME: usize = 64 << 10;
     let size: usize = certificates.iter().map(|certificate| certificate.der().len() * 7 / 5 + AROUND).sum();
     let content: Content<'_> = &|put| {
         let mut text = String::with_capacity(size.min(SOME));

@@ -71,6 +71,24 @@ fn several_policies_come_in_file_name_order() {
     assert_eq!(endpoint.published(), Ok(pki::fingerprints(&certs)));
 }
 
+/// The first file that policies name is asked for before it is known that the store reads it anyway.
+#[test]
+fn a_policy_may_name_a_source_of_the_store() {
+    let (endpoint, certs) = endpoint();
+    let own = endpoint.bootstrap().display().to_string();
+    endpoint.write_policy("aaaa", CurlSsl { ca_info: &own, ca_path: "" });
+    let _regen = endpoint.json(&["regen"]);
+    assert_eq!(endpoint.published(), Ok(pki::fingerprints(&certs[..1])));
+    let b = endpoint.path("opt/b.pem").display().to_string();
+    endpoint.write_policy("bbbb", CurlSsl { ca_info: &b, ca_path: "" });
+    let _regen = endpoint.json(&["regen"]);
+    assert_eq!(endpoint.published(), Ok(vec![certs[0].sha256(), certs[2].sha256()]));
+    let states = endpoint.json(&["sources"])["sources"].as_array().expect("a list").clone();
+    let states = states.iter().map(|source| (source["kind"].as_str(), source["state"].as_str()));
+    let expected = [("bootstrap", "ok"), ("site", "missing"), ("policy", "ok")];
+    assert!(states.eq(expected.map(|(kind, state)| (Some(kind), Some(state)))));
+}
+
 #[test]
 fn a_broken_policy_takes_nothing_away() {
     for broken in

@@ -20,6 +20,8 @@ pub(super) struct Session {
     /// Closing it is the sign to end.
     ask: Option<ChildStdin>,
     answers: ChildStdout,
+    /// What it was asked already, and has not been waited for.
+    ahead: Option<Ask>,
     pid: u32,
 }
 
@@ -49,7 +51,7 @@ impl Session {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         widen(&answers);
-        let mut session = Self { child: Some(child), ask: Some(ask), answers, pid };
+        let mut session = Self { child: Some(child), ask: Some(ask), answers, ahead: None, pid };
         session.say(rules)?;
         Ok(session)
     }
@@ -58,8 +60,22 @@ impl Session {
         self.pid
     }
 
+    /// Asks, and does not wait for the answer: the next that is asked must be the same.
+    pub(super) fn ask_ahead(&mut self, ask: Ask) {
+        if self.say(&ask).is_ok() {
+            self.ahead = Some(ask);
+        }
+    }
+
+    /// What it was asked ahead, and owes the answer of.
+    pub(super) fn owes(&self) -> Option<&Ask> {
+        self.ahead.as_ref()
+    }
+
     pub(super) fn ask(&mut self, ask: &Ask, max_bytes: u64, deadline: Duration) -> Result<Answer, Trouble> {
-        self.say(ask).map_err(|_| Trouble::Broken("it ended before it was asked"))?;
+        if self.ahead.take().is_none() {
+            self.say(ask).map_err(|_| Trouble::Broken("it ended before it was asked"))?;
+        }
         let until = Instant::now() + deadline;
         // An answer has a dozen parts. Nothing follows it before the next question, so nothing of that is lost.
         let mut answers = BufReader::new(Timed { pipe: &mut self.answers, until });
