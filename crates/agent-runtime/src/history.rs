@@ -41,11 +41,19 @@ pub struct History {
     directory: PathBuf,
 }
 
+fn kept_words(kept: Option<(u64, u64)>) -> String {
+    match kept {
+        None => String::new(),
+        Some((first, last)) if first == last => format!(": only {last} is kept"),
+        Some((first, last)) => format!(": {first} to {last} are kept"),
+    }
+}
+
 /// Why a generation cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// There is none of that number.
-    #[error("there is no generation {number}{}", kept.map_or_else(String::new, |(first, last)| format!(": {first} to {last} are kept")))]
+    #[error("there is no generation {number}{}", kept_words(*kept))]
     Unknown {
         /// The number.
         number: u64,

@@ -31,7 +31,7 @@ pub(crate) fn nearest_fingerprint<'a>(
         strsim::damerau_levenshtein(digits, beginning)
     };
     let near = known.into_iter().map(|known| (distance(known), known));
-    near.filter(|(distance, _)| *distance <= SLIPS).min().map(|(_, known)| known)
+    near.filter(|(distance, _)| *distance <= SLIPS.min(digits.len() / 3)).min().map(|(_, known)| known)
 }
 
 /// Which anchor may have been meant by what is neither its number nor its fingerprint, as a hint; empty where none was.
@@ -76,7 +76,7 @@ pub(crate) fn address(text: &str) -> String {
 
 /// So many characters say what was meant.
 const ENOUGH: usize = 4;
-/// One digit that is another, one too many, or two that changed their places.
+/// One digit that is another, one too many, or two that changed their places; of a few digits half as many.
 const SLIPS: usize = 2;
 
 #[cfg(test)]
@@ -105,7 +105,9 @@ mod tests {
             ("1f46b494", Some(known[0])),
             ("f4694b4", Some(known[0])),
             ("d7bb45140", Some(known[1])),
+            ("1f46b", Some(known[0])),
             ("1f4", None),
+            ("0f95", None),
             ("99999999", None),
         ] {
             assert_eq!(nearest_fingerprint(digits, known), expected, "{digits}");

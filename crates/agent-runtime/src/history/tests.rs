@@ -115,4 +115,6 @@ fn what_is_damaged_or_gone_is_named() {
     assert_eq!(history.list().len(), 1);
     let unknown = history.get(9).expect_err("none");
     assert_eq!(unknown.to_string(), "there is no generation 9: 1 to 2 are kept");
+    let only = HistoryError::Unknown { number: 9, kept: Some((2, 2)) };
+    assert_eq!(only.to_string(), "there is no generation 9: only 2 is kept");
 }
