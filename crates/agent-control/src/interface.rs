@@ -169,7 +169,7 @@ const TYPES: &[&CustomType<'static>] = &[
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, Type)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RegenerateParams {
-    /// Write even where nothing changed, and even a store without anchors
+    /// Write what the sources hold, even no anchor: the guard keeps nothing, a rollback ends
     pub(crate) force: Option<bool>,
     /// Only say what would be done
     pub(crate) dry_run: Option<bool>,

@@ -58,7 +58,8 @@ pub trait Handler {
 /// What a regeneration is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ask {
-    /// Write even where nothing changed, and even a store without anchors.
+    /// Write what the sources hold, even where nothing changed and even no anchor: what the guard keeps goes, and a
+    /// rollback ends.
     pub force: bool,
     /// Only say what would be done.
     pub dry_run: bool,

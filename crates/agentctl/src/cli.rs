@@ -78,9 +78,10 @@ pub enum Command {
     #[command(after_help = "Examples:
   agentctl regen
   agentctl regen --dry-run     # what would change, by anchor
-  agentctl regen --force       # write even where nothing changed, and even an empty store")]
+  agentctl regen --force       # whatever the guard or a rollback would keep, the sources decide")]
     Regen {
-        /// Write even where nothing changed, and even a store without anchors
+        /// Write what the sources hold, even where nothing changed and even no anchor: drops what the guard keeps, ends a
+        /// rollback
         #[arg(long)]
         force: bool,
         /// Say what would change and change nothing

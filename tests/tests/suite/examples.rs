@@ -233,7 +233,7 @@ fn what_is_mistyped_is_answered_with_what_was_meant() {
         (&["distrust", &swapped], 5, &did),
         (&["trust", "ababacab"], 5, "did you mean abababab?"),
         (&["diff", "stroe"], 2, "did you mean store? A file of that name is ./stroe"),
-        (&["rollback", "99"], 5, "1 to 1 are kept"),
+        (&["rollback", "99"], 5, "only 1 is kept"),
         (&["connect", "playgruond"], 3, "did you mean the configured server \"playground\"?"),
         (&["connect", "htps://mgmt.example"], 2, "did you mean https://mgmt.example?"),
         (&["enroll", "http://mgmt.example"], 2, "did you mean https://mgmt.example?"),

@@ -115,7 +115,8 @@ impl Order {
 pub struct Ask {
     /// Names the answer.
     pub id: u64,
-    /// Write even where nothing changed, and even a store without anchors.
+    /// Write what the sources hold, even where nothing changed and even no anchor: what the guard keeps goes, and a
+    /// rollback ends.
     pub force: bool,
     /// Answer what would be done, and do nothing.
     pub dry_run: bool,
