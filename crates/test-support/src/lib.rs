@@ -14,4 +14,5 @@ pub mod process;
 pub mod search;
 pub mod servers;
 pub mod terminal;
+pub mod time;
 pub mod tools;

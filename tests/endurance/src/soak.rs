@@ -1,6 +1,6 @@
 //! A week in minutes: load and faults at once, and at the end nothing has grown.
 //!
-//! The daemon's wall clock is made to run fast (`faketime`, in steps), its steady clock is not; so the looks, the checks
+//! The daemon's wall clock is made to run fast (libfaketime, in steps), its steady clock is not; so the looks, the checks
 //! of servers and the regenerations of a week come one after another instead of far apart, and what depends on the date
 //! sees a week go by.
 
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use test_support::endpoint::{CurlSsl, Endpoint, POLICY, write};
-use test_support::{poll, tools};
+use test_support::{poll, time};
 
 use crate::figures::Figures;
 use crate::process::Usage;
@@ -209,26 +209,20 @@ fn files(directory: &Path) -> BTreeSet<PathBuf> {
 /// The daemon's wall clock, where it can be made to run fast.
 struct Clock {
     file: PathBuf,
-    library: Option<PathBuf>,
+    fakes: bool,
 }
 
 impl Clock {
     fn new(endpoint: &Endpoint) -> Self {
-        let library = PathBuf::from("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
-        let library = library.exists().then_some(library);
-        if library.is_none() {
-            let _left_out = tools::left_out("no libfaketime: the week takes as long as it takes");
-        }
-        let clock = Self { file: endpoint.beside("clock"), library };
+        // Without it the week takes as long as it takes.
+        let clock = Self { file: endpoint.beside("clock"), fakes: time::may_be_another() };
         clock.show(0);
         clock
     }
 
     fn put_into(&self, agentd: &mut std::process::Command) {
-        if let Some(library) = &self.library {
-            agentd.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
-            // Else waits by the steady clock would never end.
-            agentd.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        if self.fakes {
+            time::follow(agentd, &self.file);
         }
     }
 

@@ -11,7 +11,7 @@ use test_support::endpoint::{CurlSsl, Endpoint, POLICY, replace, write};
 use test_support::pki::{self, Cert};
 use test_support::poll;
 use test_support::process::{Owned, command, run};
-use test_support::tools;
+use test_support::{time, tools};
 
 const EVENTS_ALONE: &str = "[watch]\npoll-interval = \"1d\"\ndegraded-poll-interval = \"1d\"\n";
 const DEGRADED_POLL: &str = "[watch]\npoll-interval = \"1d\"\ndegraded-poll-interval = \"1s\"\n";
@@ -323,17 +323,14 @@ fn what_happened_while_it_was_stopped_is_found_at_once() {
 
 #[test]
 fn the_clock_may_jump() {
-    let library = std::path::Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
-    if !tools::require(&["faketime"]) || !library.exists() && !tools::left_out("no libfaketime to load") {
+    if !time::may_be_another() {
         return;
     }
     let mut scene = Scene::new(EVENTS_ALONE);
     let clock = scene.endpoint.beside("clock");
     write(&clock, "+0");
     scene.endpoint.start_daemon_in(|mut agentd| {
-        agentd.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock);
-        // Else waits by the steady clock would never end.
-        agentd.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        time::follow(&mut agentd, &clock);
         agentd
     });
     scene.sees("at the start", 1);

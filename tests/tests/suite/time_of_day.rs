@@ -3,12 +3,12 @@
 use serde_json::Value;
 use test_support::endpoint::{Endpoint, write};
 use test_support::pki::{self, Recipe};
-use test_support::process::{command, run};
-use test_support::tools;
+use test_support::process::run;
+use test_support::time;
 
 #[test]
 fn an_anchor_that_expires_stays_and_is_named() {
-    if !tools::require(&["faketime"]) {
+    if !time::may_be_another() {
         return;
     }
     let endpoint = Endpoint::new();
@@ -20,24 +20,23 @@ fn an_anchor_that_expires_stays_and_is_named() {
         let problems = status["problems"].as_array().expect("a list").iter();
         problems.filter_map(|problem| problem["code"].as_str()).map(str::to_owned).collect()
     };
-    assert_eq!(problems("+1 day"), Vec::<String>::new());
-    assert_eq!(problems("-5 days"), ["clock-implausible"], "behind the store itself");
-    assert_eq!(problems("+80 days"), ["anchor-expires"], "in time to do something about it");
-    assert_eq!(problems("+200 days"), ["anchor-expired"]);
-    for at in ["+200 days", "-5 years", "+11 years"] {
+    assert_eq!(problems("+1d"), Vec::<String>::new());
+    assert_eq!(problems("-5d"), ["clock-implausible"], "behind the store itself");
+    assert_eq!(problems("+80d"), ["anchor-expires"], "in time to do something about it");
+    assert_eq!(problems("+200d"), ["anchor-expired"]);
+    for at in ["+200d", "-5y", "+11y"] {
         let report = later(&endpoint, at, &["regen"]);
         assert_eq!(report["changed"], false, "{at}: {report}");
     }
     // The same sources in another year: the same bytes.
-    let report = later(&endpoint, "+200 days", &["regen", "--force"]);
+    let report = later(&endpoint, "+200d", &["regen", "--force"]);
     assert_eq!(report["bundle"]["sha256"], endpoint.json(&["status"])["store"]["sha256"]);
     assert_eq!(endpoint.published(), Ok(pki::fingerprints(&certs)));
 }
 
 /// Asks `agentctl` as if it were another time.
 fn later(endpoint: &Endpoint, at: &str, arguments: &[&str]) -> Value {
-    let agentctl = endpoint.agentctl_command(arguments);
-    let mut faketime = command(tools::path("faketime"));
-    faketime.arg(at).arg(agentctl.get_program()).args(agentctl.get_args()).arg("--json");
-    run(&mut faketime).expect_code(0).json()
+    let mut agentctl = endpoint.agentctl_command(arguments);
+    time::shift(agentctl.arg("--json"), at);
+    run(&mut agentctl).expect_code(0).json()
 }

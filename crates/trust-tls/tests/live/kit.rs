@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use test_support::pem;
 use test_support::process::{command, run};
-use test_support::tools;
+use test_support::{time, tools};
 
 /// A scratch directory in which certificates are made.
 pub(crate) struct Kit {
@@ -196,9 +196,9 @@ impl Kit {
         let (mut sign, to) = match spec.days {
             None => (command(tools::path("openssl")), 365),
             Some((from, to)) => {
-                let mut faketime = command(tools::path("faketime"));
-                faketime.args(["-f", &format!("{from:+}d")]).arg(tools::path("openssl"));
-                (faketime, to - from)
+                let mut openssl = command(tools::path("openssl"));
+                time::shift(&mut openssl, &format!("{from:+}d"));
+                (openssl, to - from)
             }
         };
         let serial = spec.serial.unwrap_or(number + 1000).to_string();

@@ -34,11 +34,8 @@ fn started() -> Option<Guest> {
     write(&guest.endpoint.config(), MANAGED);
     guest.start();
     poll::until("a store", || guest.endpoint.published().is_ok().then_some(()));
-    // The bundle is in place before its generation is.
-    poll::until("a generation", || {
-        let history = guest.endpoint.json(&["history"]);
-        history["generations"].as_array().is_some_and(|list| !list.is_empty()).then_some(())
-    });
+    // The bundle is in place before its generation is, and that before the state that says it is the present one.
+    poll::until("the state is saved", || (guest.endpoint.json(&["history"])["current"] != 0).then_some(()));
     Some(guest)
 }
 
