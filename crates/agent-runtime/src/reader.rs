@@ -28,7 +28,7 @@ use bench::Bench;
 use session::{Session, Trouble};
 use wire::{Answer, Ask};
 
-/// How long a child may take over one file or directory. A disk that has to spin up stays below it; what takes longer is
+/// How long a child may take over one file or directory, from when it is waited for. A disk that has to spin up stays below it; what takes longer is
 /// tried again later, and its last good content stays in use meanwhile.
 pub const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -109,8 +109,8 @@ impl Reader for Visit<'_> {
     }
 
     fn leave(&self) -> Leaving {
-        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.take() {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match session {
             Some(mut session) if session.owes().is_none() => {
                 session.dismiss();
                 Leaving::of(session)

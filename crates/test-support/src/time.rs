@@ -14,14 +14,14 @@ use crate::tools;
 /// # Panics
 /// Where it cannot and [`tools::REQUIRE_ALL`] is set.
 #[must_use]
-pub fn may_be_another() -> bool {
+pub fn can_be_faked() -> bool {
     library().is_some() || tools::left_out("libfaketime is not installed")
 }
 
 /// Shifts a program's clocks, as in `+94s`, `-5d` or `+11y`.
 ///
 /// # Panics
-/// Where they cannot be: [`may_be_another`] comes first.
+/// Where they cannot be: [`can_be_faked`] comes first.
 pub fn shift(program: &mut Command, offset: &str) {
     preload(program).env("FAKETIME", offset);
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use test_support::poll;
 
@@ -58,14 +57,14 @@ impl Usage {
     /// As [`Self::of`], and where it does not come to rest.
     #[must_use]
     pub fn at_rest(pid: u32) -> Self {
-        const APART: Duration = Duration::from_millis(300);
-        let mut last = Self::of(pid);
+        const QUIET: Duration = Duration::from_millis(300);
+        let (mut last, mut since) = (Self::of(pid), Instant::now());
         poll::until("descriptors at rest", || {
-            thread::sleep(APART);
             let now = Self::of(pid);
-            let is_same = now.descriptors == last.descriptors;
-            last = now;
-            is_same.then_some(now)
+            if now.descriptors != last.descriptors {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() >= QUIET).then_some(now)
         })
     }
 }

@@ -323,7 +323,7 @@ fn what_happened_while_it_was_stopped_is_found_at_once() {
 
 #[test]
 fn the_clock_may_jump() {
-    if !time::may_be_another() {
+    if !time::can_be_faked() {
         return;
     }
     let mut scene = Scene::new(EVENTS_ALONE);

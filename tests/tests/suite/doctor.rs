@@ -219,7 +219,7 @@ fn a_corpse_in_the_way_of_the_daemon() {
 
 #[test]
 fn servers_and_their_clock() {
-    if !tools::require(&["nginx"]) || !time::may_be_another() {
+    if !tools::require(&["nginx"]) || !time::can_be_faked() {
         return;
     }
     let (endpoint, _certs) = published(1);

@@ -35,7 +35,9 @@ fn started() -> Option<Guest> {
     guest.start();
     poll::until("a store", || guest.endpoint.published().is_ok().then_some(()));
     // The bundle is in place before its generation is, and that before the state that says it is the present one.
-    poll::until("the state is saved", || (guest.endpoint.json(&["history"])["current"] != 0).then_some(()));
+    let _current = poll::until("the state is saved", || {
+        guest.endpoint.json(&["history"])["current"].as_u64().filter(|current| *current > 0)
+    });
     Some(guest)
 }
 
