@@ -1,14 +1,18 @@
 //! Whose a fingerprint is, for people: by the comments of the store, which everybody may read and which cost no parsing of
 //! certificates.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use agent_control::wire::SourceReport;
-use anstyle::Style;
 use rustix::fs::{Mode, OFlags};
+use trust_core::bundle::subject_comment;
+use trust_core::plan::StoreState;
+use trust_core::{Certificate, Fingerprint};
 
 use crate::commands::lint;
 use crate::context::Context;
@@ -17,7 +21,12 @@ use crate::words::short;
 
 /// Subjects by fingerprint.
 #[derive(Debug, Default)]
-pub(crate) struct Names(HashMap<String, String>);
+pub(crate) struct Names {
+    /// Certificates that are at hand.
+    known: HashMap<Fingerprint, Arc<Certificate>>,
+    /// What was read.
+    read: HashMap<String, String>,
+}
 
 impl Names {
     /// Those of the store as it is now.
@@ -27,35 +36,43 @@ impl Names {
         names
     }
 
-    /// Those of the anchors that something has moved or kept, from the store as it is, as it was, and from the sources.
-    /// Each is read only where one is not known yet.
-    pub(crate) fn of_changes(
+    /// Those of the certificates that a state speaks of.
+    pub(crate) fn of_state(state: &StoreState) -> Self {
+        let certificates = state.certificates();
+        let known = certificates.map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)));
+        Self { known: known.collect(), read: HashMap::new() }
+    }
+
+    /// With those of the anchors that something has moved or kept, from the store as it is, as it was, and from the
+    /// sources. Each is read only where one is not known yet.
+    pub(crate) fn and_of_changes(
+        mut self,
         context: &Context,
         before: &Before,
         wanted: &[&String],
         sources: &[SourceReport],
     ) -> Self {
-        let mut names = Self::default();
-        if !names.know(wanted) {
-            names.learn_store(context);
+        if !self.know(wanted) {
+            self.learn_store(context);
         }
-        if !names.know(wanted) {
-            names.0.extend(before.0.as_ref().map(|store| read_index(store, CHUNK)).unwrap_or_default());
+        if !self.know(wanted) {
+            self.read.extend(before.0.as_ref().map(|store| read_index(store, CHUNK)).unwrap_or_default());
         }
-        if !names.know(wanted) {
+        if !self.know(wanted) {
             // They may come into the store, or be left out.
-            names.learn_sources(sources, context.settings.sources.max_bytes);
+            self.learn_sources(sources, context.settings.sources.max_bytes);
         }
-        names
+        self
     }
 
     fn know(&self, wanted: &[&String]) -> bool {
-        wanted.iter().all(|fingerprint| self.0.contains_key(*fingerprint))
+        let has = |fingerprint: &str| self.known(fingerprint).is_some() || self.read.contains_key(fingerprint);
+        wanted.iter().all(|fingerprint| has(fingerprint))
     }
 
     /// Those of the store as it is now, besides those that are known.
     pub(crate) fn learn_store(&mut self, context: &Context) {
-        self.0.extend(index(&context.settings.store.merged));
+        self.read.extend(index(&context.settings.store.merged));
     }
 
     fn learn_sources(&mut self, sources: &[SourceReport], most_bytes: usize) {
@@ -63,15 +80,22 @@ impl Names {
         let readable = sources.iter().filter(|source| source.state == "ok");
         for bytes in readable.filter_map(|source| read(Path::new(&source.path), most_bytes)) {
             let found = lint::read_all(&bytes);
-            self.0.extend(
+            self.read.extend(
                 found.iter().map(|found| (found.fingerprint().to_string(), found.subject().to_owned())),
             );
         }
     }
 
-    /// The subject, or nothing.
-    pub(crate) fn get(&self, fingerprint: &str) -> &str {
-        self.0.get(fingerprint).map_or("", String::as_str)
+    /// The subject as the comments of the store have it, or nothing.
+    pub(crate) fn get(&self, fingerprint: &str) -> Cow<'_, str> {
+        match self.known(fingerprint) {
+            Some(certificate) => subject_comment(certificate),
+            None => Cow::Borrowed(self.read.get(fingerprint).map_or("", String::as_str)),
+        }
+    }
+
+    fn known(&self, fingerprint: &str) -> Option<&Arc<Certificate>> {
+        self.known.get(&fingerprint.parse().ok()?)
     }
 
     /// A line for each anchor that came and each that went.
@@ -81,18 +105,19 @@ impl Names {
         removed: &[String],
         page: &mut Page,
     ) -> io::Result<()> {
-        let mut write = |sign: &str, style: Style, fingerprint: &String| {
+        let mut write = |sign: &str, fingerprint: &String| {
             let subject = self.get(fingerprint);
             // A person goes on with the first digits and the subject, a program with the whole of it.
             let id = match page.width() {
                 Some(_) if !subject.is_empty() => short(fingerprint),
                 _ => fingerprint,
             };
-            let line = format!("{id}  {}", shorten_subject(subject, page.left_behind(id.len() + 4)));
-            writeln!(page, "{} {HANG}{}", styled(style, sign), line.trim_end())
+            let line = format!("{id}  {}", shorten_subject(&subject, page.left_behind(id.len() + 4)));
+            writeln!(page, "{sign} {HANG}{}", line.trim_end())
         };
-        added.iter().try_for_each(|anchor| write("+", GOOD, anchor))?;
-        removed.iter().try_for_each(|anchor| write("-", BAD, anchor))
+        let (came, went) = (styled(GOOD, "+"), styled(BAD, "-"));
+        added.iter().try_for_each(|anchor| write(&came, anchor))?;
+        removed.iter().try_for_each(|anchor| write(&went, anchor))
     }
 }
 

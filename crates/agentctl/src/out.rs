@@ -164,6 +164,9 @@ impl Page {
     ) -> io::Result<Vec<u8>> {
         render(value, &mut self)?;
         let fitted = fit::fit(&String::from_utf8_lossy(&self.text), self.width);
+        if self.colour == anstream::ColorChoice::Never {
+            return Ok(without_styles(&fitted).into_bytes());
+        }
         let mut coloured = anstream::AutoStream::new(Vec::new(), self.colour);
         coloured.write_all(fitted.as_bytes())?;
         Ok(coloured.into_inner())
@@ -214,7 +217,57 @@ fn ignore_closed_pipe(result: io::Result<()>) -> Result<(), Error> {
     }
 }
 
+/// Takes the styles out. Ours are all of one form, and a report may have ten thousand lines; from an escape of any other
+/// form on, the library looks at each byte.
+fn without_styles(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, style)) = rest.split_once(ESCAPE) {
+        plain.push_str(before);
+        let Some(after) = behind_style(style) else {
+            let odd = &rest[before.len()..];
+            plain.push_str(&anstream::adapter::strip_str(odd).to_string());
+            return plain;
+        };
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// What comes after `[…m` with digits and semicolons (ECMA-48 §8.3.117, SGR).
+fn behind_style(escape: &str) -> Option<&str> {
+    let parameters = escape.strip_prefix('[')?;
+    let behind = parameters.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+    behind.strip_prefix('m')
+}
+
+const ESCAPE: char = '\u{1b}';
+
 /// `text` in `style`.
 pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn styles_are_taken_out_as_the_library_takes_them() {
+        let bold_red = AnsiColor::Red.on_default().bold();
+        for text in [
+            "",
+            "plain ✓ text\n",
+            &format!("{} a\n{} b\n", styled(GOOD, "✓"), styled(bold_red, "✗")),
+            &styled(DIM, "all of it"),
+            "\u{1b}[31",
+            "a\u{1b}",
+            "a\u{1b}]8;;https://x/m\u{1b}\\link\u{1b}]8;;\u{1b}\\ b",
+            "a\u{1b}[2Kb\u{1b}[31mc",
+            "\u{1b}[38;5;1mé\u{1b}[0m",
+        ] {
+            assert_eq!(without_styles(text), anstream::adapter::strip_str(text).to_string(), "{text:?}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The merge and its text: sources in order to one bundle, the same bytes for the same inputs.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,7 +20,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The source.
-    pub source: SourceId,
+    pub source: Arc<SourceId>,
     /// Line of its BEGIN marker when it was last there.
     pub line: u32,
 }
@@ -90,9 +91,10 @@ pub fn merge(sources: &[SourceState], distrusted: &BTreeSet<Fingerprint>) -> Mer
     let mut merged = Merged { anchors: Vec::with_capacity(total), distrusted: Vec::new() };
     let mut first: HashMap<Fingerprint, (bool, usize)> = HashMap::with_capacity(total);
     for source in sources {
+        let id = Arc::new(source.id.clone());
         for found in &source.content.found {
             let fingerprint = found.certificate.fingerprint();
-            let place = Place { source: source.id.clone(), line: found.line };
+            let place = Place { source: Arc::clone(&id), line: found.line };
             let banned = distrusted.contains(&fingerprint);
             let list = if banned { &mut merged.distrusted } else { &mut merged.anchors };
             match first.get(&fingerprint) {
@@ -133,11 +135,8 @@ pub fn render(anchors: &[Anchor]) -> Bundle {
 
 fn render_anchor(text: &mut String, number: usize, anchor: &Anchor) {
     let certificate = &anchor.certificate;
-    let subject = if certificate.subject().is_empty() { "(no subject)" } else { certificate.subject() };
     // Writing to a String cannot fail.
-    let _ = write!(text, "\n# {number}. ");
-    push_comment(text, subject);
-    text.push('\n');
+    let _ = writeln!(text, "\n# {number}. {}", subject_comment(certificate));
     for (index, place) in anchor.places.iter().enumerate() {
         let _ =
             write!(text, "# {} {} ", if index == 0 { "from:" } else { "also:" }, place.source.kind.code());
@@ -191,9 +190,33 @@ pub fn push_pem(text: &mut String, der: &[u8]) {
     text.push_str("-----END CERTIFICATE-----\n");
 }
 
-/// Appends what may stand in a comment: ASCII, and never anything that a reader takes for a marker.
+/// The subject of a certificate as the comments of the store have it.
+#[must_use]
+pub fn subject_comment(certificate: &Certificate) -> Cow<'_, str> {
+    match certificate.subject() {
+        "" => Cow::Borrowed("(no subject)"),
+        subject => comment(subject),
+    }
+}
+
+/// What may stand in a comment of it: ASCII, and never anything that a reader takes for a marker.
+fn comment(value: &str) -> Cow<'_, str> {
+    if is_plain(value) {
+        return Cow::Borrowed(value);
+    }
+    let mut text = String::new();
+    push_comment(&mut text, value);
+    Cow::Owned(text)
+}
+
+/// Appends what [`comment`] makes of a text.
 pub fn push_comment(text: &mut String, value: &str) {
     const MAX_DASHES: usize = 4;
+    // Nearly all are.
+    if is_plain(value) {
+        text.push_str(value);
+        return;
+    }
     let mut dashes = 0;
     for c in value.chars() {
         dashes = if c == '-' { dashes + 1 } else { 0 };
@@ -205,6 +228,10 @@ pub fn push_comment(text: &mut String, value: &str) {
             }
         }
     }
+}
+
+fn is_plain(value: &str) -> bool {
+    value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !value.contains("-----")
 }
 
 #[cfg(test)]

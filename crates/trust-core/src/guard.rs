@@ -4,7 +4,7 @@
 //! server, and what is remembered of earlier connections decide here which of the anchors stay. Nothing here delays an
 //! anchor that is *added*, and a distrusted one is never kept.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,19 +192,19 @@ pub fn question(
     Fingerprint::of(&bytes)
 }
 
-/// The archive once these anchors have left the store and `present` are in it.
+/// The archive once these anchors have left the store, with those in it that are present.
 #[must_use]
 pub fn archive(
     last: &[Archived],
     released: &[Arc<Certificate>],
-    present: &HashSet<Fingerprint>,
+    is_present: impl Fn(&Fingerprint) -> bool,
     banned: &BTreeSet<Fingerprint>,
     now: Timestamp,
 ) -> Vec<Archived> {
     let left: BTreeSet<Fingerprint> = released.iter().map(|certificate| certificate.fingerprint()).collect();
     let stays = |archived: &&Archived| {
         let fingerprint = archived.certificate.fingerprint();
-        !left.contains(&fingerprint) && !present.contains(&fingerprint) && !banned.contains(&fingerprint)
+        !left.contains(&fingerprint) && !is_present(&fingerprint) && !banned.contains(&fingerprint)
     };
     let mut archive: Vec<Archived> = last.iter().filter(stays).cloned().collect();
     archive.extend(

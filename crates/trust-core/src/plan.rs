@@ -1,5 +1,6 @@
 //! From what a look found to what is to be done: one pure function.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,6 +265,9 @@ fn is_at_rest(last: &StoreState, settings: &Settings, now: Timestamp) -> bool {
 #[must_use]
 pub fn diff(old: &[Fingerprint], new: &[Fingerprint]) -> (Vec<Fingerprint>, Vec<Fingerprint>) {
     let missing_in = |list: &[Fingerprint], other: &[Fingerprint]| {
+        if list.is_empty() || other.is_empty() {
+            return list.to_vec();
+        }
         let other: HashSet<_> = other.iter().copied().collect();
         list.iter().copied().filter(|fingerprint| !other.contains(fingerprint)).collect()
     };
@@ -344,25 +348,27 @@ fn guard_the_leaving(
     now: Timestamp,
 ) -> Option<Question> {
     let banned = next.banned(&settings.distrusted);
-    let wanted: HashSet<Fingerprint> = fingerprints(&candidate.anchors).collect();
+    let wanted = LazyCell::new(|| fingerprints(&candidate.anchors).collect::<HashSet<Fingerprint>>());
     let leaving = leaving(last, |anchor| !wanted.contains(anchor) && !banned.contains(anchor));
     let leaving_list: Vec<Arc<Certificate>> =
         leaving.iter().map(|leaving| Arc::clone(&leaving.certificate)).collect();
-    let id = guard::question(
-        fingerprints(&candidate.anchors),
-        leaving_list.iter().map(|certificate| certificate.fingerprint()),
-    );
-    let proofs = request.proofs.filter(|proofs| proofs.question == id);
+    let id = LazyCell::new(|| {
+        let leaving = leaving_list.iter().map(|certificate| certificate.fingerprint());
+        guard::question(fingerprints(&candidate.anchors), leaving)
+    });
+    let proofs = request.proofs.filter(|proofs| proofs.question == *id);
     let ruling = if request.force {
         Ruling { released: leaving_list.clone(), ..Ruling::default() }
     } else {
         guard::judge(leaving, &settings.guard, proofs, &next.servers, now)
     };
     next.retained = ruling.retained;
-    let present: HashSet<Fingerprint> =
-        next.retained.iter().map(|retained| retained.certificate.fingerprint()).chain(wanted).collect();
     if settings.guard.archive {
-        next.archive = guard::archive(&next.archive, &ruling.released, &present, &banned, now);
+        let is_present = |anchor: &Fingerprint| {
+            let retained = |retained: &Retained| retained.certificate.fingerprint() == *anchor;
+            wanted.contains(anchor) || next.retained.iter().any(retained)
+        };
+        next.archive = guard::archive(&next.archive, &ruling.released, is_present, &banned, now);
         if request.force {
             // Who forces it does not want it to come back by itself.
             let forced: HashSet<Fingerprint> =
@@ -370,7 +376,8 @@ fn guard_the_leaving(
             next.archive.retain(|archived| !forced.contains(&archived.certificate.fingerprint()));
         }
     }
-    ruling.ask.then(|| Question {
+    let id = ruling.ask.then(|| *id);
+    id.map(|id| Question {
         id,
         candidate: candidate.anchors.iter().map(|anchor| Arc::clone(&anchor.certificate)).collect(),
         leaving: leaving_list,

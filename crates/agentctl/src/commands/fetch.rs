@@ -303,7 +303,7 @@ impl Job<'_> {
                     let mut anchors = (0..set.len()).filter_map(|index| set.get(index));
                     anchors.any(|anchor| Some(anchor.fingerprint()) == taken)
                 };
-                report.regenerated(&regenerated, &self.path, set.map(has));
+                report.regenerated(&regenerated.report, &self.path, set.map(has));
             }
             Err(error) => report.not_regenerated(&error),
         }

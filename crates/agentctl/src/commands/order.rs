@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use agent_control::wire::{BanReport, RegenReport};
+use agent_control::wire::BanReport;
 use agent_control::{Order, What};
 use agent_runtime::endpoint::Endpoint;
 use agent_runtime::orders::{self, Wanted};
 use trust_core::engine::{Ask, Trigger};
 use trust_core::fingerprint::hex_digits;
 
+use super::regen::Regenerated;
 use super::{anchors, regen, status};
 use crate::context::{Context, of_code};
 use crate::error::Error;
@@ -113,16 +114,16 @@ fn digits(text: &str) -> Result<String, Error> {
 fn carry_out(context: &Context, what: What, dry_run: bool) -> Result<Exit, Error> {
     let order = Order { what, dry_run };
     let before = Before::now(context);
-    let report = context.either_while(
+    let regenerated = context.either_while(
         regen::REGENERATING,
-        async |client| client.order(&order).await,
+        async |client| client.order(&order).await.map(Regenerated::from),
         |context| in_process(context, &order),
     )?;
-    regen::show(context, &before, &report)?;
+    regen::show(context, &before, &regenerated)?;
     Ok(Exit::Done)
 }
 
-fn in_process(context: &Context, order: &Order) -> Result<RegenReport, Error> {
+fn in_process(context: &Context, order: &Order) -> Result<Regenerated, Error> {
     let endpoint = context.readable()?;
     let wanted = match order.what.clone() {
         What::Distrust { fingerprint, reason } => Wanted::Distrust { fingerprint, reason },

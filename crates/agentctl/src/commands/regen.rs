@@ -1,10 +1,12 @@
 //! `agentctl regen`: look at the sources now, and say what changed, by anchor.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use agent_control::Ask;
 use agent_control::wire::{RegenReport, RetainedReport};
 use agent_runtime::report::{self, Live};
+use trust_core::plan::StoreState;
 
 use super::sources::write_rejects;
 use crate::context::Context;
@@ -17,35 +19,45 @@ use crate::words::count;
 /// Regenerates through the daemon or in process.
 pub(crate) fn run(context: &Context, force: bool, dry_run: bool) -> Result<Exit, Error> {
     let before = Before::now(context);
-    let report = regenerate(context, force, dry_run)?;
-    show(context, &before, &report)?;
-    Ok(if report.held.is_some() { Exit::Refused } else { Exit::Done })
+    let regenerated = regenerate(context, force, dry_run)?;
+    show(context, &before, &regenerated)?;
+    Ok(if regenerated.report.held.is_some() { Exit::Refused } else { Exit::Done })
+}
+
+/// What came of a regeneration.
+pub(super) struct Regenerated {
+    pub(super) report: RegenReport,
+    /// The state afterwards, where it was done in this process: it knows the names of the anchors.
+    state: Option<Arc<StoreState>>,
+}
+
+/// Of the daemon.
+impl From<RegenReport> for Regenerated {
+    fn from(report: RegenReport) -> Self {
+        Self { report, state: None }
+    }
 }
 
 /// The same for another command, which says itself what came of it.
 ///
 /// # Errors
 /// Those of the daemon, or of doing it in process.
-pub(super) fn regenerate(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
+pub(super) fn regenerate(context: &Context, force: bool, dry_run: bool) -> Result<Regenerated, Error> {
     context.either_while(
         REGENERATING,
-        async |client| client.regenerate(Ask { force, dry_run }).await,
-        |context| in_process(context, force, dry_run),
+        async |client| client.regenerate(Ask { force, dry_run }).await.map(Regenerated::from),
+        |context| carry_out(context, Context::ask(force, dry_run)),
     )
 }
 
 /// What a regeneration may wait for.
 pub(super) const REGENERATING: &str = "regenerating; servers are asked where an anchor would go";
 
-fn in_process(context: &Context, force: bool, dry_run: bool) -> Result<RegenReport, Error> {
-    carry_out(context, Context::ask(force, dry_run))
-}
-
 /// Carries out a wish in this process, under the lock unless it is a dry run.
 ///
 /// # Errors
 /// Where it fails; the old store stands then.
-pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Result<RegenReport, Error> {
+pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Result<Regenerated, Error> {
     let endpoint = if ask.dry_run { context.readable()? } else { context.endpoint() };
     let lock = if ask.dry_run { None } else { Some(Context::lock(&endpoint)?) };
     let once =
@@ -60,18 +72,20 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
         let exit = crate::context::of_code(&failure.code);
         return Err(Error::new(exit, &failure.message).hint(&failure.remedy));
     }
-    Ok(report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default()))
+    let report = report::regen(&once.outcome, &once.state, &endpoint.paths().merged, Live::default());
+    Ok(Regenerated { report, state: Some(once.state) })
 }
 
 /// Shows what a regeneration did, with the names of what it moved.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub(super) fn show(context: &Context, before: &Before, report: &RegenReport) -> Result<(), Error> {
-    context.out.data(report, |report, page| {
+pub(super) fn show(context: &Context, before: &Before, regenerated: &Regenerated) -> Result<(), Error> {
+    context.out.data(&regenerated.report, |report, page| {
         let retained = report.retained.iter().map(|retained| &retained.fingerprint);
         let wanted: Vec<&String> = report.added.iter().chain(&report.removed).chain(retained).collect();
-        render(report, &Names::of_changes(context, before, &wanted, &report.sources), page)
+        let known = regenerated.state.as_deref().map(Names::of_state).unwrap_or_default();
+        render(report, &known.and_of_changes(context, before, &wanted, &report.sources), page)
     })
 }
 

@@ -62,7 +62,7 @@ fn line(event: &Event, names: &Names) -> String {
     for (sign, list) in [("+", &event.added), ("-", &event.removed)] {
         for fingerprint in list.iter().take(NAMED) {
             let id = words::short(fingerprint);
-            match names.get(fingerprint) {
+            match &*names.get(fingerprint) {
                 "" => text.push_str(&format!("  {sign}{id}")),
                 subject => text.push_str(&format!("  {sign}{id} {subject}")),
             }
