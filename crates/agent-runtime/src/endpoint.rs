@@ -3,6 +3,7 @@
 //! The daemon runs the jobs beside its loop; `agentctl` without a daemon runs them one after another, under the same
 //! lock. What they do is the same.
 
+use std::cell::LazyCell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -157,7 +158,7 @@ impl Endpoint {
             },
         };
         Self {
-            state: StateStore::new(paths.state.clone()),
+            state: StateStore::new(paths.state.clone(), paths.merged.clone()),
             history: History::new(&paths.state),
             owed: Arc::default(),
             audit: Audit::new(&paths.state),
@@ -361,7 +362,7 @@ impl Endpoint {
         }
         let recorded = self.record(job);
         self.note(job);
-        match recorded.and_then(|()| self.state.save(&*self.files, &job.state)) {
+        match recorded.and_then(|()| self.state.save(&*self.files, &job.state, job.generation.is_some())) {
             Ok(()) => {
                 self.state.remove_aside(SystemTime::now(), self.keep.max_age);
                 Carried::Done
@@ -375,8 +376,9 @@ impl Endpoint {
         /// Each holds a bundle in memory. So many publications while the state cannot be written are a fault of weeks.
         const MAX_OWED: usize = 16;
         let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        let needed = LazyCell::new(|| self.state.needed_generation());
         let add = |generation: &Generation, bundle: &[u8]| {
-            self.history.add(&*self.files, generation, bundle, self.keep)
+            self.history.add(&*self.files, generation, bundle, self.keep, |number| *needed == Some(number))
         };
         let mut earlier = Ok(());
         while let Some((generation, bundle)) = owed.first()

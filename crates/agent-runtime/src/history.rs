@@ -94,7 +94,7 @@ impl History {
         Self { directory: state.join(DIRECTORY) }
     }
 
-    /// Writes a generation durably, then removes what the limits no longer let stay.
+    /// Writes a generation durably, then removes what the limits no longer let stay, but for one that `is_needed`.
     ///
     /// # Errors
     /// [`PublishError`].
@@ -104,12 +104,13 @@ impl History {
         generation: &Generation,
         bundle: &[u8],
         keep: Keep,
+        is_needed: impl Fn(u64) -> bool,
     ) -> Result<(), PublishError> {
         let path = self.path(generation.number);
         let json = serde_json::to_vec(&Record::of(generation))
             .map_err(|error| PublishError::content(&path, &error))?;
         publish_parts(files, &path, &[MARK.as_bytes(), &json, b"\n", bundle], 0o600)?;
-        self.prune(generation, keep);
+        self.prune(generation, keep, is_needed);
         Ok(())
     }
 
@@ -177,7 +178,8 @@ impl History {
         numbers
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    /// The file of a generation.
+    pub(crate) fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number}{SUFFIX}"))
     }
 
@@ -202,7 +204,7 @@ impl History {
     }
 
     /// Removes the oldest until number and age are within the limits. A failure is tried again at the next publication.
-    fn prune(&self, latest: &Generation, keep: Keep) {
+    fn prune(&self, latest: &Generation, keep: Keep, is_needed: impl Fn(u64) -> bool) {
         let numbers = self.numbers();
         // What a later number than the latest has was never published: a crash left it.
         let (known, never): (Vec<u64>, Vec<u64>) =
@@ -215,7 +217,9 @@ impl History {
         let oldest = latest.at.checked_sub(keep.max_age).unwrap_or(Timestamp::MIN);
         for (index, number) in known.iter().enumerate().take(known.len().saturating_sub(ALWAYS)) {
             let too_old = || self.read_head(*number).is_ok_and(|(generation, _)| generation.at < oldest);
-            if index < surplus || too_old() {
+            if is_needed(*number) {
+                // For the state on disk, where the states of the generations after it could not be written.
+            } else if index < surplus || too_old() {
                 let _ignored = fs::remove_file(self.path(*number));
             } else {
                 // The rest is younger.
@@ -223,6 +227,12 @@ impl History {
             }
         }
     }
+}
+
+/// The bundle in the text of a generation's file: what is behind its first line.
+pub(crate) fn bundle_in(text: &[u8]) -> Option<&[u8]> {
+    let line = text.starts_with(MARK.as_bytes()).then(|| memchr::memchr(b'\n', text))??;
+    text.get(line + 1..)
 }
 
 /// The first fields of a record.

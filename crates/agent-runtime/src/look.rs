@@ -509,7 +509,7 @@ pub fn published_digest(path: &Path) -> Option<Fingerprint> {
     read_published(path).map(|(_, sha256)| sha256)
 }
 
-fn read_published(path: &Path) -> Option<(File, Fingerprint)> {
+pub(crate) fn read_published(path: &Path) -> Option<(File, Fingerprint)> {
     /// Twice what the sources together can hold at the default limits.
     const MAX_BYTES: u64 = 128 << 20;
     /// A real store comes in one piece.

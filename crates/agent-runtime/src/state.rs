@@ -1,13 +1,14 @@
 //! What is known of the store, on disk: `state/state.json`, and beside it the certificates it speaks of.
 //!
-//! The state is small and says everything but the certificates' bytes; those are in `state/snapshots/<sha256>.pem`,
-//! named by those of the certificates. A new snapshot is written before the state that names it and the old one removed after, so
-//! whatever moment a crash picks, the state on disk names a snapshot that is whole. Only certificates are stored,
-//! never a source's own text: a private key that somebody put into a source gets no further.
+//! The state is small and says everything but the certificates' bytes. Those of the store are in the file of its
+//! generation, those that are in no store (banned, archived, on their way in or out) in `state/snapshots/<sha256>.pem`;
+//! both are named by the SHA-256 of theirs in their order. A file is written before the state that names it, and removed
+//! when no state does, so whatever moment a crash picks, the state on disk names files that are whole. Only certificates
+//! are stored, never a source's own text: a private key that somebody put into a source gets no further.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,24 +19,32 @@ use serde::{Deserialize, Serialize};
 use trust_core::bundle::push_pem;
 use trust_core::plan::StoreState;
 use trust_core::{Certificate, Fingerprint};
-use trust_formats::certificates::{self, Limits};
+use trust_formats::certificates::{Limits, scan};
 
+use crate::history::{self, History};
+use crate::look::read_published;
 use crate::publish::{Content, Fs, PublishError, Step, publish, publish_made};
 
+mod certificates;
 pub(crate) mod hex;
 pub(crate) mod record;
 #[cfg(test)]
 mod tests;
 
+use certificates::{Certificates, Places};
+
 pub use record::{AuditMark, Record};
 
-/// The version this program writes.
-const VERSION: u32 = 1;
+/// The version this program writes. Version 1 named certificates by their fingerprints, and had all of them in one file.
+const VERSION: u32 = 2;
 
 /// The state directory.
 #[derive(Debug, Clone)]
 pub struct StateStore {
     directory: PathBuf,
+    /// The bundle in place, which has the certificates of the last generation once more.
+    merged: PathBuf,
+    history: History,
     /// What is remembered of the record of changes; shared by all clones, as the file is.
     audit: Arc<Mutex<Option<AuditMark>>>,
 }
@@ -68,8 +77,8 @@ pub enum StateError {
         line: usize,
     },
     /// The certificates that it speaks of are gone, or others than those.
-    #[error("{path}, which holds the certificates of the state, is missing or damaged")]
-    Snapshot {
+    #[error("{path}, which holds certificates of the state, is missing or damaged")]
+    Certificates {
         /// The file.
         path: PathBuf,
     },
@@ -85,7 +94,9 @@ impl StateError {
     pub(crate) fn unread(self) -> PublishError {
         let (path, errno) = match self {
             Self::Io { path, source } => (path, Errno::from_io_error(&source)),
-            Self::Newer { path, .. } | Self::Damaged { path, .. } | Self::Snapshot { path } => (path, None),
+            Self::Newer { path, .. } | Self::Damaged { path, .. } | Self::Certificates { path } => {
+                (path, None)
+            }
         };
         PublishError::Step { step: Step::ReadOld, path, errno: errno.unwrap_or(Errno::IO) }
     }
@@ -94,7 +105,14 @@ impl StateError {
 /// Of a record what else must stay for it.
 #[derive(Deserialize)]
 struct Named {
+    generation: u64,
+    #[serde(default)]
+    published: Option<String>,
     snapshot: String,
+}
+
+fn read_named(record: &Path) -> Option<Named> {
+    serde_json::from_slice(&read(record).ok()?).ok()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,10 +121,10 @@ struct Versioned {
 }
 
 impl StateStore {
-    /// The state under this directory.
+    /// The state under this directory, of the store at `merged`.
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
-        Self { directory, audit: Arc::default() }
+    pub fn new(directory: PathBuf, merged: PathBuf) -> Self {
+        Self { history: History::new(&directory), directory, merged, audit: Arc::default() }
     }
 
     fn file(&self) -> PathBuf {
@@ -165,7 +183,14 @@ impl StateStore {
     }
 
     fn restore(&self, record: &Record) -> Result<StoreState, StateError> {
-        Ok(record.restore(&self.load_snapshot(&record.snapshot)?))
+        let mut certificates = match &record.published {
+            Some(name) => self.load_published(record.generation, name)?,
+            None => Vec::new(),
+        };
+        if !record.snapshot.is_empty() {
+            certificates.extend(self.load_snapshot(&record.snapshot)?);
+        }
+        Ok(record.restore(&Certificates::of(certificates)))
     }
 
     /// Reads the state before the last one; `None` where there is none that can be used.
@@ -175,53 +200,90 @@ impl StateStore {
         self.restore(&record).ok()
     }
 
-    fn load_snapshot(&self, name: &str) -> Result<HashMap<Fingerprint, Arc<Certificate>>, StateError> {
+    /// The generation that the state on disk needs; `None` where it needs none.
+    #[must_use]
+    pub fn needed_generation(&self) -> Option<u64> {
+        let named = read_named(&self.file())?;
+        named.published.is_some().then_some(named.generation)
+    }
+
+    /// The certificates of a generation, where its file is lost those of the bundle in place.
+    fn load_published(&self, generation: u64, name: &str) -> Result<Vec<Arc<Certificate>>, StateError> {
+        self.load_generation(generation, name).or_else(|error| {
+            let in_place = read_published(&self.merged).and_then(|(mut file, _)| {
+                let mut bytes = Vec::new();
+                file.rewind().and_then(|()| file.read_to_end(&mut bytes)).ok()?;
+                named_so(&bytes, name)
+            });
+            in_place.ok_or(error)
+        })
+    }
+
+    fn load_generation(&self, generation: u64, name: &str) -> Result<Vec<Arc<Certificate>>, StateError> {
+        let path = self.history.path(generation);
+        let bytes = read_certificates(&path)?;
+        history::bundle_in(&bytes)
+            .and_then(|bundle| named_so(bundle, name))
+            .ok_or(StateError::Certificates { path })
+    }
+
+    fn load_snapshot(&self, name: &str) -> Result<Vec<Arc<Certificate>>, StateError> {
         let path = self.snapshot_path(name);
-        let bytes = read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => StateError::Snapshot { path: path.clone() },
-            _ => StateError::Io { path: path.clone(), source },
-        })?;
-        // Our own file: what it holds was within the limits when it was read.
-        let limits =
-            Limits { max_bytes: usize::MAX, max_certificates: usize::MAX, max_certificate_bytes: usize::MAX };
-        let blocks = certificates::scan(&bytes, &limits).blocks;
-        let certificates: Vec<Arc<Certificate>> =
-            blocks.into_iter().map(|block| Arc::new(Certificate::known(block.der))).collect();
-        let named = name_of(certificates.iter().map(|certificate| certificate.fingerprint()));
+        let bytes = read_certificates(&path)?;
         // By the SHA-256 of the file, as it was named before.
-        if named != name && Fingerprint::of(&bytes).to_string() != name {
-            return Err(StateError::Snapshot { path });
-        }
-        Ok(certificates.into_iter().map(|certificate| (certificate.fingerprint(), certificate)).collect())
+        let by_text = || (Fingerprint::of(&bytes).to_string() == name).then(|| known(&bytes));
+        named_so(&bytes, name).or_else(by_text).ok_or(StateError::Certificates { path })
     }
 
     fn snapshot_path(&self, name: &str) -> PathBuf {
         self.snapshots().join(format!("{name}.pem"))
     }
 
-    /// Writes the state durably: the certificates first, then the record that names them.
+    /// Writes the state durably: the certificates that its generation has not, then the record that names the files of
+    /// both. `is_recorded` says that the generation's file was written just now, and need not be looked at.
     ///
     /// # Errors
     /// [`PublishError`]; the old state stands then.
-    pub fn save(&self, files: &dyn Fs, state: &StoreState) -> Result<(), PublishError> {
+    pub fn save(&self, files: &dyn Fs, state: &StoreState, is_recorded: bool) -> Result<(), PublishError> {
         // What cannot be read now was not read before either: this state does not follow from it.
         self.check_readable().map_err(StateError::unread)?;
-        let certificates = in_use(state);
-        let name = name_of(certificates.iter().map(|certificate| certificate.fingerprint()));
-        let path = self.snapshot_path(&name);
-        // Named by its content: one that is there and right stays.
-        if !path.exists() || self.load_snapshot(&name).is_err() {
-            write_snapshot(files, &path, &certificates)?;
+        let mut order = state.bundle.as_ref().map_or_else(Vec::new, |bundle| bundle.anchors.clone());
+        let published = name_of(order.iter().copied());
+        let published = Some(published).filter(|name| {
+            !order.is_empty() && (is_recorded || self.load_generation(state.generation, name).is_ok())
+        });
+        if published.is_none() {
+            order.clear();
         }
-        let mut record = Record::of(VERSION, state, name.clone());
-        record.audit = self.audit();
+        let beside = beside(state, &order);
+        let snapshot = match beside.as_slice() {
+            [] => String::new(),
+            some => self.save_snapshot(files, some)?,
+        };
+        order.extend(beside.iter().map(|certificate| certificate.fingerprint()));
+        let mut record = Record::of(VERSION, state, &Places::of(&order));
+        (record.published, record.snapshot, record.audit) = (published, snapshot, self.audit());
         let mut json =
             serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
         json.push(b'\n');
         self.keep_previous();
         publish(files, &self.file(), &json, 0o600)?;
-        self.remove_other_snapshots(&path);
+        self.remove_other_snapshots(&record.snapshot);
         Ok(())
+    }
+
+    fn save_snapshot(
+        &self,
+        files: &dyn Fs,
+        certificates: &[&Arc<Certificate>],
+    ) -> Result<String, PublishError> {
+        let name = name_of(certificates.iter().map(|certificate| certificate.fingerprint()));
+        let path = self.snapshot_path(&name);
+        // Named by its content: one that is there and right stays.
+        if !path.exists() || self.load_snapshot(&name).is_err() {
+            write_snapshot(files, &path, certificates)?;
+        }
+        Ok(name)
     }
 
     /// The present file gets a second name before the first is given away. What is lost where that fails is a spare.
@@ -233,15 +295,19 @@ impl StateStore {
     }
 
     /// Leftovers cost space, nothing else: a failure here is tried again at the next save.
-    fn remove_other_snapshots(&self, keep: &Path) {
+    fn remove_other_snapshots(&self, keep: &str) {
         let Ok(entries) = fs::read_dir(self.snapshots()) else { return };
-        let spare =
-            read(&self.previous()).ok().and_then(|bytes| serde_json::from_slice::<Named>(&bytes).ok());
-        let spare = spare.map(|record| self.snapshot_path(&record.snapshot));
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if path != keep && spare.as_ref() != Some(&path) {
-                let _ignored = fs::remove_file(path);
-            }
+        let others: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| *path != self.snapshot_path(keep))
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        let spare = read_named(&self.previous()).map(|record| self.snapshot_path(&record.snapshot));
+        for path in others.iter().filter(|path| spare.as_ref() != Some(*path)) {
+            let _ignored = fs::remove_file(path);
         }
     }
 
@@ -305,12 +371,33 @@ fn read_record(path: PathBuf) -> Result<Option<Record>, StateError> {
     }
 }
 
-/// All certificates in use, each once, in order.
-fn in_use(state: &StoreState) -> Vec<&Arc<Certificate>> {
-    let mut seen = HashSet::new();
-    let mut certificates: Vec<&Arc<Certificate>> = state.certificates().collect();
-    certificates.retain(|certificate| seen.insert(certificate.fingerprint()));
-    certificates
+/// A file of certificates of the state.
+fn read_certificates(path: &Path) -> Result<Vec<u8>, StateError> {
+    read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => StateError::Certificates { path: path.to_owned() },
+        _ => StateError::Io { path: path.to_owned(), source },
+    })
+}
+
+/// The certificates in a text of ours, if they are those that this names.
+fn named_so(text: &[u8], name: &str) -> Option<Vec<Arc<Certificate>>> {
+    let certificates = known(text);
+    let named = name_of(certificates.iter().map(|certificate| certificate.fingerprint()));
+    (named == name).then_some(certificates)
+}
+
+fn known(text: &[u8]) -> Vec<Arc<Certificate>> {
+    // Our own file: what it holds was within the limits when it was read.
+    let limits =
+        Limits { max_bytes: usize::MAX, max_certificates: usize::MAX, max_certificate_bytes: usize::MAX };
+    let blocks = scan(text, &limits).blocks;
+    blocks.into_iter().map(|block| Arc::new(Certificate::known(block.der))).collect()
+}
+
+/// All certificates in use but these, each once, in order.
+fn beside<'a>(state: &'a StoreState, these: &[Fingerprint]) -> Vec<&'a Arc<Certificate>> {
+    let mut seen: HashSet<Fingerprint> = these.iter().copied().collect();
+    state.certificates().filter(|certificate| seen.insert(certificate.fingerprint())).collect()
 }
 
 /// What names them in this order: the SHA-256 of theirs. It says as much as one of the file, and is had without it.

@@ -66,7 +66,8 @@ impl Names {
     }
 
     fn know(&self, wanted: &[&String]) -> bool {
-        let has = |fingerprint: &str| self.known(fingerprint).is_some() || self.read.contains_key(fingerprint);
+        let has =
+            |fingerprint: &str| self.known(fingerprint).is_some() || self.read.contains_key(fingerprint);
         wanted.iter().all(|fingerprint| has(fingerprint))
     }
 

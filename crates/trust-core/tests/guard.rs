@@ -148,7 +148,11 @@ fn the_archive_has_what_left_once_and_forgets_the_oldest() {
     let grown = archive(&[archived(0), archived(1)], &[Arc::clone(&all[0])], |_| false, &none, at(1));
     let order: Vec<_> = grown.iter().map(|one| (one.certificate.fingerprint(), one.at)).collect();
     assert_eq!(order, [(all[1].fingerprint(), at(0)), (all[0].fingerprint(), at(1))], "the latest last");
-    assert_eq!(archive(&grown, &[], |anchor| fingerprints(&[0]).contains(anchor), &none, at(2)).len(), 1, "back in the store");
+    assert_eq!(
+        archive(&grown, &[], |anchor| fingerprints(&[0]).contains(anchor), &none, at(2)).len(),
+        1,
+        "back in the store"
+    );
     let banned: BTreeSet<Fingerprint> = fingerprints(&[1]).into_iter().collect();
     assert_eq!(archive(&grown, &[], |_| false, &banned, at(2)).len(), 1, "distrust reaches it");
     let many = vec![archived(2); ARCHIVE_LIMIT];

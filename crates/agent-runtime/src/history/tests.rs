@@ -66,7 +66,7 @@ fn what_is_kept_comes_back() {
     let anchor = certificate("a.example");
     let bundle = bundle_of(&[&anchor]);
     let kept = generation(7, 0, &bundle, &anchor);
-    history.add(&RealFs, &kept, &bundle, KEEP).expect("written");
+    history.add(&RealFs, &kept, &bundle, KEEP, |_| false).expect("written");
     assert_eq!(history.list(), std::slice::from_ref(&kept));
     let read = history.get(7).expect("there");
     assert_eq!((read.generation, read.anchors), (kept, vec![Arc::clone(&anchor)]));
@@ -84,7 +84,9 @@ fn number_and_age_are_limited_and_two_always_stay() {
     let anchor = certificate("a.example");
     let bundle = bundle_of(&[&anchor]);
     let add = |number, day| {
-        history.add(&RealFs, &generation(number, day, &bundle, &anchor), &bundle, KEEP).expect("written");
+        history
+            .add(&RealFs, &generation(number, day, &bundle, &anchor), &bundle, KEEP, |_| false)
+            .expect("written");
         history.numbers()
     };
     assert_eq!(add(1, 0), [1]);
@@ -97,12 +99,28 @@ fn number_and_age_are_limited_and_two_always_stay() {
 }
 
 #[test]
+fn what_the_state_on_disk_needs_stays_whatever_the_limits_say() {
+    let (_directory, history) = history();
+    let anchor = certificate("a.example");
+    let bundle = bundle_of(&[&anchor]);
+    for number in 1..=6 {
+        let needed = |other| other == 2;
+        history
+            .add(&RealFs, &generation(number, 0, &bundle, &anchor), &bundle, KEEP, needed)
+            .expect("written");
+    }
+    assert_eq!(history.numbers(), [2, 4, 5, 6]);
+}
+
+#[test]
 fn what_is_damaged_or_gone_is_named() {
     let (_directory, history) = history();
     let anchor = certificate("a.example");
     let bundle = bundle_of(&[&anchor]);
     for number in [1, 2] {
-        history.add(&RealFs, &generation(number, 0, &bundle, &anchor), &bundle, KEEP).expect("written");
+        history
+            .add(&RealFs, &generation(number, 0, &bundle, &anchor), &bundle, KEEP, |_| false)
+            .expect("written");
     }
     let path = history.path(2);
     let mut bytes = fs::read(&path).expect("there");

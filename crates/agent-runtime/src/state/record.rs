@@ -1,20 +1,20 @@
 //! The record's JSON: its own types, converted by hand, so that the core's types can change without the file's.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use trust_core::Fingerprint;
 use trust_core::guard::{Archived, Retained, ServerMemory, Why};
 use trust_core::plan::{Held, Published, StoreState};
 use trust_core::policy::PolicyState;
 use trust_core::source::{Condition, Content, Failure, Found, SourceId, SourceKind, SourceState};
 use trust_core::state::{Against, Ban, Rollback};
-use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{Encoding, Note, Reason, Reject};
 use trust_formats::policy::{CurlSsl, Issue, Placed, Policy};
 
+use super::certificates::{Certificates, Places, Reference};
 use super::hex::Hex;
 
 /// `state.json`.
@@ -24,11 +24,14 @@ pub struct Record {
     /// The publication's number.
     pub generation: u64,
     bundle: Option<BundleRecord>,
+    /// What names the certificates of the bundle, where the generation's file is to be read for them: theirs come first.
+    #[serde(default)]
+    pub(super) published: Option<String>,
     settings: Option<String>,
     held: Option<HeldRecord>,
     sources: Vec<SourceRecord>,
     policies: Vec<PolicyRecord>,
-    /// The name of the file that has the certificates.
+    /// The name of the file that has the other certificates; of none, nothing.
     pub(super) snapshot: String,
     #[serde(default)]
     bans: Vec<BanRecord>,
@@ -84,7 +87,7 @@ struct RetainedRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RollbackRecord {
     generation: u64,
-    anchors: Vec<Hex>,
+    anchors: Vec<Reference>,
     until: Option<Timestamp>,
     /// Identity of the sources, and the anchors left out.
     against: Option<(String, Vec<Hex>)>,
@@ -93,7 +96,7 @@ struct RollbackRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct BundleRecord {
     sha256: String,
-    anchors: Vec<Hex>,
+    anchors: Vec<Reference>,
     at: Timestamp,
     by: String,
     causes: Vec<String>,
@@ -117,8 +120,8 @@ struct SourceRecord {
     notes: Vec<String>,
     rejects: Vec<RejectRecord>,
     incomplete: bool,
-    /// Line, position, fingerprint.
-    anchors: Vec<(u32, u32, Hex)>,
+    /// Line, position, certificate.
+    anchors: Vec<(u32, u32, Reference)>,
     kept: Vec<Hex>,
     named: bool,
 }
@@ -163,13 +166,15 @@ struct CurlSslRecord {
 }
 
 impl Record {
-    pub(super) fn of(v: u32, state: &StoreState, snapshot: String) -> Self {
+    /// The record of a state, without what names the files of its certificates, which will be found in these places.
+    pub(super) fn of(v: u32, state: &StoreState, places: &Places) -> Self {
+        let references = |list: &[Fingerprint]| list.iter().map(|one| places.reference(*one)).collect();
         Self {
             v,
             generation: state.generation,
             bundle: state.bundle.as_ref().map(|bundle| BundleRecord {
                 sha256: bundle.sha256.to_string(),
-                anchors: hex(&bundle.anchors),
+                anchors: references(&bundle.anchors),
                 at: bundle.at,
                 by: bundle.by.clone(),
                 causes: bundle.causes.clone(),
@@ -179,9 +184,10 @@ impl Record {
                 .held
                 .as_ref()
                 .map(|held| HeldRecord { reason: held.reason.clone(), detail: held.detail.clone() }),
-            sources: state.sources.iter().map(SourceRecord::of).collect(),
+            published: None,
+            sources: state.sources.iter().map(|source| SourceRecord::of(source, places)).collect(),
             policies: state.policies.iter().map(PolicyRecord::of).collect(),
-            snapshot,
+            snapshot: String::new(),
             bans: state.bans.iter().map(BanRecord::of).collect(),
             servers: state.servers.iter().map(ServerRecord::of).collect(),
             retained: state.retained.iter().map(RetainedRecord::of).collect(),
@@ -190,16 +196,16 @@ impl Record {
                 .iter()
                 .map(|archived| (archived.at, archived.certificate.fingerprint().to_string()))
                 .collect(),
-            rollback: state.rollback.as_ref().map(RollbackRecord::of),
+            rollback: state.rollback.as_ref().map(|rollback| RollbackRecord::of(rollback, places)),
             audit: None,
         }
     }
 
     /// The state it describes, with the certificates that are at hand.
-    pub(super) fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> StoreState {
+    pub(super) fn restore(&self, certificates: &Certificates) -> StoreState {
         StoreState {
             generation: self.generation,
-            bundle: self.bundle.as_ref().and_then(BundleRecord::restore),
+            bundle: self.bundle.as_ref().and_then(|bundle| bundle.restore(certificates)),
             settings: self.settings.as_deref().and_then(fingerprint),
             held: self
                 .held
@@ -214,7 +220,7 @@ impl Record {
                 .archive
                 .iter()
                 .filter_map(|(at, sha256)| {
-                    let certificate = Arc::clone(certificates.get(&fingerprint(sha256)?)?);
+                    let certificate = Arc::clone(certificates.get(fingerprint(sha256)?)?);
                     Some(Archived { certificate, at: *at })
                 })
                 .collect(),
@@ -264,9 +270,9 @@ impl RetainedRecord {
         }
     }
 
-    fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<Retained> {
+    fn restore(&self, certificates: &Certificates) -> Option<Retained> {
         Some(Retained {
-            certificate: Arc::clone(certificates.get(&fingerprint(&self.fingerprint)?)?),
+            certificate: Arc::clone(certificates.get(fingerprint(&self.fingerprint)?)?),
             why: Why::from_code(&self.why)?,
             servers: self.servers.clone(),
             since: self.since,
@@ -275,10 +281,10 @@ impl RetainedRecord {
 }
 
 impl RollbackRecord {
-    fn of(rollback: &Rollback) -> Self {
+    fn of(rollback: &Rollback, places: &Places) -> Self {
         Self {
             generation: rollback.generation,
-            anchors: rollback.anchors.iter().map(|anchor| Hex::Of(anchor.fingerprint())).collect(),
+            anchors: rollback.anchors.iter().map(|anchor| places.reference(anchor.fingerprint())).collect(),
             until: rollback.until,
             against: rollback.against.as_ref().map(|against| {
                 let left_out: Vec<Fingerprint> = against.left_out.iter().copied().collect();
@@ -287,17 +293,17 @@ impl RollbackRecord {
         }
     }
 
-    fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<Rollback> {
-        let anchors = unhex(&self.anchors)?;
+    fn restore(&self, certificates: &Certificates) -> Option<Rollback> {
         let against = self.against.as_ref().and_then(|(sources, left_out)| {
             let left_out = unhex(left_out)?.into_iter().collect();
             Some(Against { sources: fingerprint(sources)?, left_out })
         });
         Some(Rollback {
             generation: self.generation,
-            anchors: anchors
+            anchors: self
+                .anchors
                 .iter()
-                .map(|anchor| certificates.get(anchor).map(Arc::clone))
+                .map(|anchor| certificates.resolve(*anchor).map(Arc::clone))
                 .collect::<Option<_>>()?,
             until: self.until,
             against,
@@ -306,10 +312,11 @@ impl RollbackRecord {
 }
 
 impl BundleRecord {
-    fn restore(&self) -> Option<Published> {
+    fn restore(&self, certificates: &Certificates) -> Option<Published> {
+        let anchors = self.anchors.iter().map(|anchor| certificates.fingerprint(*anchor));
         Some(Published {
             sha256: fingerprint(&self.sha256)?,
-            anchors: unhex(&self.anchors)?,
+            anchors: anchors.collect::<Option<_>>()?,
             at: self.at,
             by: self.by.clone(),
             causes: self.causes.clone(),
@@ -318,9 +325,10 @@ impl BundleRecord {
 }
 
 impl SourceRecord {
-    fn of(state: &SourceState) -> Self {
+    fn of(state: &SourceState, places: &Places) -> Self {
         let content = &state.content;
-        let anchor = |found: &Found| (found.line, found.position, Hex::Of(found.certificate.fingerprint()));
+        let anchor =
+            |found: &Found| (found.line, found.position, places.reference(found.certificate.fingerprint()));
         Self {
             kind: state.id.kind.code().to_owned(),
             path: state.id.path.clone(),
@@ -351,13 +359,13 @@ impl SourceRecord {
 
     /// `None` where something of it is not understood or not at hand: the source is then read as if for the first
     /// time.
-    fn restore(&self, certificates: &HashMap<Fingerprint, Arc<Certificate>>) -> Option<SourceState> {
+    fn restore(&self, certificates: &Certificates) -> Option<SourceState> {
         let kind = SourceKind::from_code(&self.kind)?;
         let found = self
             .anchors
             .iter()
-            .map(|(line, position, sha256)| {
-                let certificate = Arc::clone(certificates.get(&sha256.value()?)?);
+            .map(|(line, position, anchor)| {
+                let certificate = Arc::clone(certificates.resolve(*anchor)?);
                 Some(Found { certificate, line: *line, position: *position })
             })
             .collect::<Option<Vec<Found>>>()?;

@@ -1,7 +1,7 @@
 //! What is written is what is read, and what cannot be read is said.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -123,8 +123,10 @@ fn full() -> StoreState {
 
 fn store() -> (tempfile::TempDir, StateStore) {
     let directory = tempfile::tempdir().expect("a directory");
-    fs::create_dir(directory.path().join("snapshots")).expect("a directory");
-    let store = StateStore::new(directory.path().to_owned());
+    for name in ["snapshots", "generations"] {
+        fs::create_dir(directory.path().join(name)).expect("a directory");
+    }
+    let store = StateStore::new(directory.path().to_owned(), directory.path().join("cainfo-merged.pem"));
     (directory, store)
 }
 
@@ -133,7 +135,7 @@ fn every_field_comes_back() {
     let (directory, store) = store();
     assert_eq!(store.load().expect("no state yet"), None);
     let state = full();
-    store.save(&RealFs, &state).expect("saved");
+    store.save(&RealFs, &state, false).expect("saved");
     assert_eq!(store.load().expect("loaded"), Some(state));
     let mode = fs::metadata(directory.path().join("state.json")).expect("there").mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -144,17 +146,17 @@ fn the_state_before_the_last_stays_with_its_certificates() {
     let (directory, store) = store();
     let snapshots = || fs::read_dir(directory.path().join("snapshots")).expect("there").count();
     let [first, second, third] = [full(), full(), full()];
-    store.save(&RealFs, &first).expect("saved");
+    store.save(&RealFs, &first, false).expect("saved");
     assert_eq!((snapshots(), store.load_previous()), (1, None));
-    store.save(&RealFs, &second).expect("saved");
+    store.save(&RealFs, &second, false).expect("saved");
     assert_eq!((snapshots(), store.load_previous()), (2, Some(first)));
-    store.save(&RealFs, &third).expect("saved");
+    store.save(&RealFs, &third, false).expect("saved");
     assert_eq!((snapshots(), store.load_previous()), (2, Some(second)));
     fs::write(directory.path().join("state.json"), "{").expect("written");
     assert!(store.load().is_err());
     assert!(store.load_previous().is_some(), "the spare is a file of its own");
     let _aside = store.set_aside().expect("renamed");
-    store.save(&RealFs, &full()).expect("saved");
+    store.save(&RealFs, &full(), false).expect("saved");
     assert!(store.load_previous().is_some(), "what was put aside takes no spare with it");
 }
 
@@ -162,22 +164,22 @@ fn the_state_before_the_last_stays_with_its_certificates() {
 fn a_state_whose_certificates_are_lost_is_no_state() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state).expect("saved");
+    store.save(&RealFs, &state, false).expect("saved");
     let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
     let snapshot = snapshot.expect("one").path();
     fs::write(&snapshot, "").expect("written");
-    assert!(matches!(store.load(), Err(StateError::Snapshot { path }) if path == snapshot));
-    store.save(&RealFs, &state).expect("saved");
+    assert!(matches!(store.load(), Err(StateError::Certificates { path }) if path == snapshot));
+    store.save(&RealFs, &state, false).expect("saved");
     assert_eq!(store.load().expect("written anew"), Some(state));
     fs::remove_file(&snapshot).expect("removed");
-    assert!(matches!(store.load(), Err(StateError::Snapshot { .. })));
+    assert!(matches!(store.load(), Err(StateError::Certificates { .. })));
 }
 
 #[test]
 fn another_certificate_in_its_place_or_order_is_seen() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state).expect("saved");
+    store.save(&RealFs, &state, false).expect("saved");
     let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
     let snapshot = snapshot.expect("one").path();
     let text = fs::read_to_string(&snapshot).expect("text");
@@ -190,11 +192,11 @@ fn another_certificate_in_its_place_or_order_is_seen() {
         let mut changed = blocks.clone();
         change(&mut changed);
         fs::write(&snapshot, changed.concat()).expect("written");
-        assert!(matches!(store.load(), Err(StateError::Snapshot { .. })));
+        assert!(matches!(store.load(), Err(StateError::Certificates { .. })));
     }
     blocks[0] = &other;
     fs::write(&snapshot, blocks.concat()).expect("written");
-    assert!(matches!(store.load(), Err(StateError::Snapshot { .. })));
+    assert!(matches!(store.load(), Err(StateError::Certificates { .. })));
     fs::write(&snapshot, &text).expect("written");
     assert_eq!(store.load().expect("as it was"), Some(state));
 }
@@ -203,7 +205,7 @@ fn another_certificate_in_its_place_or_order_is_seen() {
 fn a_snapshot_that_is_named_by_its_text_is_read() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state).expect("saved");
+    store.save(&RealFs, &state, false).expect("saved");
     let snapshots = directory.path().join("snapshots");
     let snapshot = fs::read_dir(&snapshots).expect("there").flatten().next().expect("one").path();
     let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -213,7 +215,95 @@ fn a_snapshot_that_is_named_by_its_text_is_read() {
     let json = fs::read_to_string(&record).expect("text").replace(&name(&snapshot), &by_text);
     fs::write(&record, json).expect("written");
     assert_eq!(store.load().expect("read"), Some(state.clone()));
-    store.save(&RealFs, &state).expect("saved");
+    store.save(&RealFs, &state, false).expect("saved");
+    assert_eq!(store.load().expect("read"), Some(state));
+}
+
+/// The file of its generation, with the anchors of its bundle; `full` has both of them in its sources.
+fn record_generation(directory: &Path, state: &StoreState) -> String {
+    let bundle = state.bundle.as_ref().expect("published");
+    let mut text =
+        String::from("# agentd generation {\"causes\":[\"-----BEGIN CERTIFICATE-----\"]}\n# head\n");
+    for anchor in &bundle.anchors {
+        let found = state.certificates().find(|certificate| certificate.fingerprint() == *anchor);
+        push_pem(&mut text, found.expect("in a source").der());
+    }
+    fs::write(directory.join(format!("generations/{}.pem", state.generation)), &text).expect("written");
+    text
+}
+
+#[test]
+fn what_the_generation_has_is_not_written_once_more() {
+    let (directory, store) = store();
+    let state = full();
+    let text = record_generation(directory.path(), &state);
+    store.save(&RealFs, &state, true).expect("saved");
+    let beside = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
+    let beside = fs::read_to_string(beside.expect("one").path()).expect("text");
+    assert_eq!(beside.matches("BEGIN").count(), 3, "retained, archived, rolled back to");
+    assert_eq!(store.load().expect("loaded").as_ref(), Some(&state));
+    assert_eq!(store.needed_generation(), Some(42));
+    // Looked for, where nobody says that it was just written.
+    store.save(&RealFs, &state, false).expect("saved");
+    assert_eq!(store.needed_generation(), Some(42));
+    let plain = StoreState { retained: Vec::new(), archive: Vec::new(), rollback: None, ..state.clone() };
+    store.save(&RealFs, &plain, false).expect("saved");
+    store.save(&RealFs, &plain, false).expect("saved");
+    assert_eq!(fs::read_dir(directory.path().join("snapshots")).expect("there").count(), 0);
+    assert_eq!(store.load().expect("loaded"), Some(plain));
+
+    let path = directory.path().join("generations/42.pem");
+    for damage in ["", &text[..text.len() / 2], &text.replace("# agentd generation", "# other")] {
+        fs::write(&path, damage).expect("written");
+        assert!(matches!(store.load(), Err(StateError::Certificates { path: lost }) if lost == path));
+    }
+    // What the file has no more is written again beside it.
+    store.save(&RealFs, &state, false).expect("saved");
+    assert_eq!(store.needed_generation(), None);
+    assert_eq!(store.load().expect("loaded"), Some(state));
+}
+
+#[test]
+fn the_bundle_in_place_stands_in_for_a_generation_that_is_lost() {
+    let (directory, store) = store();
+    let state = full();
+    let text = record_generation(directory.path(), &state);
+    store.save(&RealFs, &state, true).expect("saved");
+    fs::remove_file(directory.path().join("generations/42.pem")).expect("removed");
+    assert!(store.load().is_err());
+    let merged = directory.path().join("cainfo-merged.pem");
+    let (_, bundle) = text.split_once('\n').expect("a first line");
+    let place = |content: &str| {
+        fs::write(&merged, content).expect("written");
+        fs::set_permissions(&merged, fs::Permissions::from_mode(0o644)).expect("ours");
+        store.load()
+    };
+    assert!(place(&bundle.replacen("-----BEGIN", "-----BEG1N", 1)).is_err(), "another store");
+    assert_eq!(place(bundle).expect("loaded"), Some(state));
+}
+
+#[test]
+fn a_record_of_version_1_is_read() {
+    let (directory, store) = store();
+    let state = full();
+    store.save(&RealFs, &state, false).expect("saved");
+    let path = directory.path().join("state.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("there")).expect("JSON");
+    let certificates: Vec<String> =
+        beside(&state, &[]).iter().map(|certificate| certificate.fingerprint().to_string()).collect();
+    let name = |reference: &mut serde_json::Value| {
+        let place = usize::try_from(reference.as_u64().expect("a place")).expect("small");
+        *reference = certificates[place].as_str().into();
+    };
+    json["v"] = 1.into();
+    json.as_object_mut().expect("an object").remove("published");
+    json["bundle"]["anchors"].as_array_mut().expect("a list").iter_mut().for_each(name);
+    json["rollback"]["anchors"].as_array_mut().expect("a list").iter_mut().for_each(name);
+    for source in json["sources"].as_array_mut().expect("a list") {
+        let anchors = source["anchors"].as_array_mut().expect("a list");
+        anchors.iter_mut().for_each(|anchor| name(&mut anchor[2]));
+    }
+    fs::write(&path, json.to_string()).expect("written");
     assert_eq!(store.load().expect("read"), Some(state));
 }
 
@@ -230,7 +320,7 @@ fn more_than_is_written_at_once_comes_back() {
         Archived { certificate, at: at(5) }
     };
     let state = StoreState { archive: (0..1_000).map(one).collect(), ..full() };
-    store.save(&RealFs, &state).expect("saved");
+    store.save(&RealFs, &state, false).expect("saved");
     assert_eq!(store.load().expect("loaded"), Some(state));
 }
 
@@ -240,7 +330,7 @@ fn a_state_that_cannot_be_read_is_not_written_over() {
     let path = directory.path().join("state.json");
     fs::create_dir(&path).expect("in its place");
     assert!(store.check_readable().is_err_and(|error| error.may_pass()));
-    let error = store.save(&RealFs, &full()).expect_err("not written over");
+    let error = store.save(&RealFs, &full(), false).expect_err("not written over");
     assert!(error.to_string().contains("state.json"), "{error}");
 }
 
@@ -251,8 +341,8 @@ fn what_cannot_be_used_is_named() {
     fs::write(&path, "{\n \"v\": 1,\n").expect("written");
     let error = store.load().expect_err("damaged");
     assert!(matches!(error, StateError::Damaged { line: 3, .. }), "{error}");
-    fs::write(&path, "{\"v\": 2, \"something\": \"new\"}").expect("written");
-    assert!(matches!(store.load(), Err(StateError::Newer { found: 2, .. })));
+    fs::write(&path, "{\"v\": 3, \"something\": \"new\"}").expect("written");
+    assert!(matches!(store.load(), Err(StateError::Newer { found: 3, .. })));
     let aside = store.set_aside().expect("renamed");
     assert!(aside.exists() && !path.exists());
 }
