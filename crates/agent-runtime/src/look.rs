@@ -260,6 +260,9 @@ struct Looking<'a, 'm> {
     watch: BTreeSet<PathBuf>,
     ways: BTreeMap<PathBuf, Way>,
     warnings: Vec<Warning>,
+    /// Sources that are parsed: given back at the end of the look, for what is given back in its middle leaves holes
+    /// between what stays.
+    done_with: Vec<Vec<u8>>,
 }
 
 impl<'a, 'm> Looking<'a, 'm> {
@@ -271,7 +274,8 @@ impl<'a, 'm> Looking<'a, 'm> {
         known: &'a StoreState,
     ) -> Self {
         let (watch, ways, warnings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        Self { reader, named, memory, limits, known, pool: Pool::of(known), watch, ways, warnings }
+        let (pool, done_with) = (Pool::of(known), Vec::new());
+        Self { reader, named, memory, limits, known, pool, watch, ways, warnings, done_with }
     }
 
     fn watch_path(&mut self, path: &Path, hops: &[PathBuf]) {
@@ -457,10 +461,18 @@ impl<'a, 'm> Looking<'a, 'm> {
             Ok(mut file) => {
                 self.watch_source(path, &file.hops, &file.real_path);
                 let fresh = file.racy;
-                let snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
+                let bytes = std::mem::take(&mut file.bytes);
+                // What is new is parsed here, where it holds nobody up: a daemon's look has a thread of its own, and a reader may
+                // be starting.
+                let snapshot = if self.is_new(&id, bytes.len()) {
+                    let snapshot = Snapshot::parsed(&bytes, *self.limits, &self.pool);
+                    self.done_with.push(bytes);
+                    snapshot
+                } else {
+                    Snapshot::new(bytes, *self.limits)
+                };
                 self.memory.note_file(path, &file, snapshot.sha256());
                 if self.known_content(&id, snapshot.sha256()).is_none() {
-                    // Here, where it holds nobody up: a daemon's look has a thread of its own, and a reader may be starting.
                     let _for_later = snapshot.content(&self.pool);
                 }
                 Reading::Read { snapshot, fresh }
@@ -479,6 +491,12 @@ impl<'a, 'm> Looking<'a, 'm> {
             }
         };
         (id, reading)
+    }
+
+    /// Whether a file of this size is certainly not what was read of the source before.
+    fn is_new(&self, id: &SourceId, size: usize) -> bool {
+        let state = self.known.sources.iter().find(|state| state.id == *id);
+        state.is_none_or(|state| state.size != size as u64)
     }
 
     /// What a source holds that was read before and is all in use.

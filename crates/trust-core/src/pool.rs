@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::certificate::{Certificate, NotX509};
 use crate::fingerprint::Fingerprint;
+use crate::parallel;
 use crate::state::StoreState;
 
 /// What was parsed before, by SHA-256.
@@ -24,26 +25,35 @@ impl<'a> Pool<'a> {
         Self { state: Some(state), certificates: OnceCell::new() }
     }
 
-    /// The certificate that these bytes are, the same value for the same bytes.
-    ///
-    /// # Errors
-    /// [`NotX509`] where they are none.
-    pub(crate) fn certificate(&self, der: Vec<u8>) -> Result<Arc<Certificate>, NotX509> {
-        let fingerprint = Fingerprint::of(&der);
-        let known = self.certificates.get_or_init(|| {
+    /// The certificate that each of these is, the same value for the same bytes; [`NotX509`] where it is none.
+    pub(crate) fn certificates(&self, ders: Vec<Vec<u8>>) -> Vec<Result<Arc<Certificate>, NotX509>> {
+        let fingerprints = parallel::map(ders.iter().collect(), |der| Fingerprint::of(der));
+        let mut places = HashMap::with_capacity(ders.len());
+        let mut different = Vec::with_capacity(ders.len());
+        for (der, fingerprint) in ders.into_iter().zip(&fingerprints) {
+            places.entry(*fingerprint).or_insert_with(|| {
+                different.push((der, *fingerprint));
+                different.len() - 1
+            });
+        }
+        let pool = self.certificates.get_or_init(|| {
             let state = self.state.into_iter().flat_map(StoreState::certificates);
             state
                 .map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)))
                 .collect::<HashMap<_, _>>()
                 .into()
         });
-        let found = known.borrow().get(&fingerprint).filter(|known| known.is_whole()).map(Arc::clone);
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        let certificate = Arc::new(Certificate::read(der, fingerprint)?);
-        known.borrow_mut().insert(fingerprint, Arc::clone(&certificate));
-        Ok(certificate)
+        let read = {
+            let known: &HashMap<Fingerprint, Arc<Certificate>> = &pool.borrow();
+            parallel::map(different, |(der, fingerprint)| match known.get(&fingerprint) {
+                Some(certificate) if certificate.is_whole() => Ok(Arc::clone(certificate)),
+                _ => Certificate::read(der, fingerprint).map(Arc::new),
+            })
+        };
+        let new =
+            read.iter().flatten().map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)));
+        pool.borrow_mut().extend(new);
+        fingerprints.iter().map(|fingerprint| read[places[fingerprint]].clone()).collect()
     }
 }
 

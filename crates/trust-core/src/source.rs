@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use trust_formats::certificates::{self, Encoding, Limits, Note, Reason, Reject};
+use trust_formats::certificates::{self, Encoding, Limits, Note, Reason, Reject, Scan};
 
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
+use crate::parallel;
 use crate::pool::Pool;
 
 /// What kind of source a file is. The order of the variants is the order of the merge.
@@ -102,16 +103,19 @@ impl Content {
     /// The same with certificates at hand that need not be parsed again.
     #[must_use]
     pub fn parse_with(bytes: &[u8], limits: &Limits, pool: &Pool<'_>) -> Self {
-        let scan = certificates::scan(bytes, limits);
+        Self::of(certificates::scan(bytes, limits), pool)
+    }
+
+    fn of(scan: Scan, pool: &Pool<'_>) -> Self {
         let mut rejects = scan.rejects;
         let mut found = Vec::with_capacity(scan.blocks.len());
-        for block in scan.blocks {
-            match pool.certificate(block.der) {
-                Ok(certificate) => {
-                    found.push(Found { certificate, line: block.line, position: block.position });
-                }
+        let (places, ders): (Vec<_>, Vec<_>) =
+            scan.blocks.into_iter().map(|block| ((block.line, block.position), block.der)).unzip();
+        for ((line, position), certificate) in places.into_iter().zip(pool.certificates(ders)) {
+            match certificate {
+                Ok(certificate) => found.push(Found { certificate, line, position }),
                 Err(error) => rejects.push(Reject {
-                    line: block.line,
+                    line,
                     reason: Reason::NotX509,
                     detail: format!("{error}; ask whoever made this file for the certificate again"),
                 }),
@@ -148,6 +152,20 @@ impl Snapshot {
     pub fn new(bytes: Vec<u8>, limits: Limits) -> Self {
         let (sha256, size) = (Fingerprint::of(&bytes), bytes.len() as u64);
         Self { sha256, size, bytes, content: OnceLock::new(), limits }
+    }
+
+    /// The same of a file that is certainly none that was read before: it is parsed at once.
+    #[must_use]
+    pub fn parsed(bytes: &[u8], limits: Limits, pool: &Pool<'_>) -> Self {
+        /// Hashing of less is done sooner than a second thread has started.
+        const LARGE: usize = 256 << 10;
+        let (scan, sha256) = if bytes.len() < LARGE {
+            (certificates::scan(bytes, &limits), Fingerprint::of(bytes))
+        } else {
+            parallel::both(|| certificates::scan(bytes, &limits), || Fingerprint::of(bytes))
+        };
+        let content = OnceLock::from(Arc::new(Content::of(scan, pool)));
+        Self { sha256, size: bytes.len() as u64, bytes: Vec::new(), content, limits }
     }
 
     /// A file that is known to be what it was when it was read and parsed.

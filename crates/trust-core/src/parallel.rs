@@ -1,0 +1,55 @@
+//! Long lists are worked on by two threads at once. This is a way to compute and starts nothing that goes on: when a
+//! function of this module returns, its second thread has ended.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// A second thread takes as long to start as a hundred certificates to be parsed; a real store is done by one.
+pub(crate) const MANY: usize = 1_000;
+
+/// What `work` makes of each, in their order.
+pub(crate) fn map<T: Send, R: Send>(mut list: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if list.len() < MANY {
+        return list.into_iter().map(work).collect();
+    }
+    let rest = list.split_off(list.len() / 2);
+    let all = |part: Vec<T>| part.into_iter().map(&work).collect::<Vec<R>>();
+    let (mut first, second) = both(|| all(list), || all(rest));
+    first.extend(second);
+    first
+}
+
+/// Both results; of one thread where the system gives no second one.
+pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+    // What could not be given to a thread is still there.
+    let there = Mutex::new(Some(there));
+    let take = || there.lock().unwrap_or_else(PoisonError::into_inner).take().map(|work| work());
+    thread::scope(|scope| {
+        let second = thread::Builder::new().spawn_scoped(scope, take);
+        let first = here();
+        let second = match second {
+            Ok(second) => second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => take(),
+        };
+        (first, second.expect("whoever takes the work does it, and it is taken once"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_kept_at_any_length() {
+        for length in [0, 1, MANY - 1, MANY, MANY + 1, 3 * MANY] {
+            let doubled: Vec<usize> = map((0..length).collect(), |number| number * 2);
+            assert_eq!(doubled, (0..length).map(|number| number * 2).collect::<Vec<_>>(), "{length}");
+        }
+    }
+
+    #[test]
+    fn both_are_done_and_told_apart() {
+        let text = String::from("borrowed");
+        assert_eq!(both(|| text.len(), || text.clone()), (8, text.clone()));
+    }
+}
