@@ -30,7 +30,7 @@ use crate::lock::{Lock, LockError};
 use crate::look::{Look, StorePaths, glance, look, policy_in_force};
 use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
-use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish};
+use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish_parts};
 use crate::read::Rules;
 use crate::reader::DisposableReader;
 use crate::servers::server_key;
@@ -59,8 +59,8 @@ pub struct Endpoint {
     disk: Disk,
 }
 
-/// A generation and its bundle.
-type Owed = (Generation, Vec<u8>);
+/// A generation and the text of its bundle.
+type Owed = (Generation, Vec<String>);
 
 /// The state as it was found.
 #[derive(Debug)]
@@ -353,7 +353,8 @@ impl Endpoint {
             return Carried::Failed(failure(&error.unread()));
         }
         if let Some((bundle, true)) = &job.bundle {
-            let write = || publish(&*self.files, &self.paths.merged, &bundle.bytes, BUNDLE_MODE);
+            let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
+            let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
             // In place, but perhaps not after a power cut: from the beginning, with a new file.
             let written = write().or_else(|error| if error.is_visible() { write() } else { Err(error) });
             if let Err(error) = written {
@@ -377,7 +378,7 @@ impl Endpoint {
         const MAX_OWED: usize = 16;
         let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
         let needed = LazyCell::new(|| self.state.needed_generation());
-        let add = |generation: &Generation, bundle: &[u8]| {
+        let add = |generation: &Generation, bundle: &[String]| {
             self.history.add(&*self.files, generation, bundle, self.keep, |number| *needed == Some(number))
         };
         let mut earlier = Ok(());
@@ -390,9 +391,9 @@ impl Endpoint {
             }
         }
         let (Some(generation), Some((bundle, _))) = (&job.generation, &job.bundle) else { return earlier };
-        let written = earlier.and_then(|()| add(generation, &bundle.bytes));
+        let written = earlier.and_then(|()| add(generation, &bundle.parts));
         if written.is_err() {
-            owed.push((Generation::clone(generation), bundle.bytes.clone()));
+            owed.push((Generation::clone(generation), bundle.parts.clone()));
             if owed.len() > MAX_OWED {
                 owed.remove(0);
             }

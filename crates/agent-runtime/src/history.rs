@@ -102,14 +102,16 @@ impl History {
         &self,
         files: &dyn Fs,
         generation: &Generation,
-        bundle: &[u8],
+        bundle: &[String],
         keep: Keep,
         is_needed: impl Fn(u64) -> bool,
     ) -> Result<(), PublishError> {
         let path = self.path(generation.number);
         let json = serde_json::to_vec(&Record::of(generation))
             .map_err(|error| PublishError::content(&path, &error))?;
-        publish_parts(files, &path, &[MARK.as_bytes(), &json, b"\n", bundle], 0o600)?;
+        let head = [MARK.as_bytes(), &json, b"\n"].into_iter();
+        let parts: Vec<&[u8]> = head.chain(bundle.iter().map(String::as_bytes)).collect();
+        publish_parts(files, &path, &parts, 0o600)?;
         self.prune(generation, keep, is_needed);
         Ok(())
     }

@@ -523,13 +523,13 @@ fn answers(asks: impl Iterator<Item = Ask>, outcome: &Arc<Outcome>) -> Vec<Actio
     asks.map(|ask| Action::Answer { id: ask.id, outcome: Arc::clone(outcome) }).collect()
 }
 
-/// Takes the bytes out of a plan, which is kept for its report: they are the edges' now.
+/// Takes the text out of a plan, which is kept for its report: it is the edges' now.
 fn take_bundle(mut plan: Plan) -> (Option<(Bundle, bool)>, Plan) {
     let write = matches!(plan.step, Step::Publish(_));
     match &mut plan.step {
         Step::Record(bundle) | Step::Publish(bundle) => {
-            let bytes = std::mem::take(&mut bundle.bytes);
-            (Some((Bundle { bytes, sha256: bundle.sha256 }, write)), plan)
+            let parts = std::mem::take(&mut bundle.parts);
+            (Some((Bundle { parts, sha256: bundle.sha256 }, write)), plan)
         }
         Step::Nothing | Step::Save => (None, plan),
     }

@@ -28,13 +28,15 @@ impl<'a> Pool<'a> {
     /// The certificate that each of these is, the same value for the same bytes; [`NotX509`] where it is none.
     pub(crate) fn certificates(&self, ders: Vec<Vec<u8>>) -> Vec<Result<Arc<Certificate>, NotX509>> {
         let fingerprints = parallel::map(ders.iter().collect(), |der| Fingerprint::of(der));
-        let mut places = HashMap::with_capacity(ders.len());
+        let mut first = HashMap::with_capacity(ders.len());
         let mut different = Vec::with_capacity(ders.len());
-        for (der, fingerprint) in ders.into_iter().zip(&fingerprints) {
-            places.entry(*fingerprint).or_insert_with(|| {
-                different.push((der, *fingerprint));
-                different.len() - 1
-            });
+        let mut places = Vec::with_capacity(ders.len());
+        for (der, fingerprint) in ders.into_iter().zip(fingerprints) {
+            let place = *first.entry(fingerprint).or_insert(different.len());
+            if place == different.len() {
+                different.push((der, fingerprint));
+            }
+            places.push(place);
         }
         let pool = self.certificates.get_or_init(|| {
             let state = self.state.into_iter().flat_map(StoreState::certificates);
@@ -53,7 +55,7 @@ impl<'a> Pool<'a> {
         let new =
             read.iter().flatten().map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)));
         pool.borrow_mut().extend(new);
-        fingerprints.iter().map(|fingerprint| read[places[fingerprint]].clone()).collect()
+        places.into_iter().map(|place| read[place].clone()).collect()
     }
 }
 

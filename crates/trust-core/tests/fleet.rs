@@ -227,7 +227,7 @@ impl Endpoint {
                     }
                     Action::Carry { bundle, state, .. } => {
                         if let Some((bundle, true)) = bundle {
-                            self.publish(&bundle.bytes, &state);
+                            self.publish(bundle.parts.concat().as_bytes(), &state);
                         }
                         if std::mem::take(&mut self.world.die_in_publication) {
                             return self.restart();

@@ -231,8 +231,9 @@ impl World {
             if self.full {
                 return Some(Carried::Failed(failure()));
             }
-            assert_eq!(Fingerprint::of(&bundle.bytes), bundle.sha256);
-            self.bundle = Some(bundle.bytes);
+            let bytes = bundle.parts.concat().into_bytes();
+            assert_eq!(Fingerprint::of(&bytes), bundle.sha256);
+            self.bundle = Some(bytes);
         }
         if std::mem::take(&mut self.die_in_publication) {
             return None;

@@ -16,19 +16,19 @@ fn certificate(name: &str) -> Arc<Certificate> {
     Arc::new(Certificate::parse(der.expect("a certificate").der()).expect("X.509"))
 }
 
-fn bundle_of(anchors: &[&Arc<Certificate>]) -> Vec<u8> {
+fn bundle_of(anchors: &[&Arc<Certificate>]) -> [String; 1] {
     let mut text = String::from("# a bundle\n");
     anchors.iter().for_each(|anchor| bundle::push_pem(&mut text, anchor.der()));
-    text.into_bytes()
+    [text]
 }
 
-fn generation(number: u64, day: i64, bundle: &[u8], anchor: &Certificate) -> Generation {
+fn generation(number: u64, day: i64, [bundle]: &[String; 1], anchor: &Certificate) -> Generation {
     Generation {
         number,
         at: Timestamp::from_second(1_800_000_000 + day * 86_400).expect("in range"),
         by: "operator uid 0".into(),
         causes: vec!["site /s.pem changed\n# not a line of its own".into()],
-        sha256: Fingerprint::of(bundle),
+        sha256: Fingerprint::of(bundle.as_bytes()),
         anchors: 1,
         sources: vec![SourceMark {
             kind: "site".into(),
