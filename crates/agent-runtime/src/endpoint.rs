@@ -17,6 +17,7 @@ use trust_core::bundle::Bundle;
 use trust_core::engine::{Carried, Order, Trigger};
 use trust_core::guard::Guard;
 use trust_core::history::Generation;
+use trust_core::parallel;
 use trust_core::plan::{Settings as TrustSettings, StoreState};
 use trust_core::policy::{Effective, Warning};
 use trust_core::source::Failure;
@@ -30,7 +31,7 @@ use crate::lock::{Lock, LockError};
 use crate::look::{Look, StorePaths, glance, look, policy_in_force};
 use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
-use crate::publish::{BUNDLE_MODE, Fs, PublishError, RealFs, publish_parts};
+use crate::publish::{BUNDLE_MODE, Fs, Prepared, PublishError, RealFs, publish_parts};
 use crate::read::Rules;
 use crate::reader::DisposableReader;
 use crate::servers::server_key;
@@ -352,16 +353,12 @@ impl Endpoint {
         if let Err(error) = self.state.check_readable() {
             return Carried::Failed(failure(&error.unread()));
         }
-        if let Some((bundle, true)) = &job.bundle {
-            let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
-            let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
-            // In place, but perhaps not after a power cut: from the beginning, with a new file.
-            let written = write().or_else(|error| if error.is_visible() { write() } else { Err(error) });
-            if let Err(error) = written {
-                return Carried::Failed(failure(&error));
-            }
-        }
-        let recorded = self.record(job);
+        let path = job.generation.as_ref().map(|generation| self.history.path(generation.number));
+        let prepared = match self.publish(job, path.as_deref()) {
+            Ok(prepared) => prepared,
+            Err(error) => return Carried::Failed(failure(&error)),
+        };
+        let recorded = self.record(job, prepared);
         self.note(job);
         match recorded.and_then(|()| self.state.save(&*self.files, &job.state, job.generation.is_some())) {
             Ok(()) => {
@@ -372,14 +369,39 @@ impl Endpoint {
         }
     }
 
+    /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, by
+    /// another thread, and comes back to be put in place after it.
+    fn publish<'a>(
+        &'a self,
+        job: &Job,
+        generation_path: Option<&'a Path>,
+    ) -> Result<Option<Prepared<'a>>, PublishError> {
+        let Some((bundle, true)) = &job.bundle else { return Ok(None) };
+        let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
+        let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
+        if let (Some(generation), Some(path)) = (&job.generation, generation_path)
+            && bundle.parts.len() > 1
+        {
+            let beside = || History::prepare(&*self.files, path, generation, &bundle.parts).ok();
+            if let (Ok(()), prepared) = parallel::both(write, beside) {
+                return Ok(prepared);
+            }
+            // Once more without what may have taken its room.
+        }
+        // In place, but perhaps not after a power cut: from the beginning, with a new file.
+        write().or_else(|error| if error.is_visible() { write() } else { Err(error) })?;
+        Ok(None)
+    }
+
     /// Writes the generation, after those of publications before whose turn failed: what was in place is in the history.
-    fn record(&self, job: &Job) -> Result<(), PublishError> {
+    fn record(&self, job: &Job, prepared: Option<Prepared<'_>>) -> Result<(), PublishError> {
         /// Each holds a bundle in memory. So many publications while the state cannot be written are a fault of weeks.
         const MAX_OWED: usize = 16;
         let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
         let needed = LazyCell::new(|| self.state.needed_generation());
+        let is_needed = |number| *needed == Some(number);
         let add = |generation: &Generation, bundle: &[String]| {
-            self.history.add(&*self.files, generation, bundle, self.keep, |number| *needed == Some(number))
+            self.history.add(&*self.files, generation, bundle, self.keep, is_needed)
         };
         let mut earlier = Ok(());
         while let Some((generation, bundle)) = owed.first()
@@ -391,7 +413,12 @@ impl Endpoint {
             }
         }
         let (Some(generation), Some((bundle, _))) = (&job.generation, &job.bundle) else { return earlier };
-        let written = earlier.and_then(|()| add(generation, &bundle.parts));
+        let finish = |prepared| self.history.finish(prepared, generation, self.keep, is_needed);
+        let written = earlier.and_then(|()| match prepared.map(finish) {
+            Some(Ok(())) => Ok(()),
+            // What could not be done beside the bundle may be possible now.
+            Some(Err(_)) | None => add(generation, &bundle.parts),
+        });
         if written.is_err() {
             owed.push((Generation::clone(generation), bundle.parts.clone()));
             if owed.len() > MAX_OWED {

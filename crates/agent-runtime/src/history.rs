@@ -18,7 +18,7 @@ use trust_core::source::{Condition, Content, Found, SourceId, SourceKind, Source
 use trust_core::{Certificate, Fingerprint};
 use trust_formats::certificates::{self, Encoding, Limits};
 
-use crate::publish::{Fs, PublishError, publish_parts};
+use crate::publish::{Fs, Prepared, PublishError, prepare_parts};
 
 mod record;
 #[cfg(test)]
@@ -107,13 +107,40 @@ impl History {
         is_needed: impl Fn(u64) -> bool,
     ) -> Result<(), PublishError> {
         let path = self.path(generation.number);
-        let json = serde_json::to_vec(&Record::of(generation))
-            .map_err(|error| PublishError::content(&path, &error))?;
-        let head = [MARK.as_bytes(), &json, b"\n"].into_iter();
-        let parts: Vec<&[u8]> = head.chain(bundle.iter().map(String::as_bytes)).collect();
-        publish_parts(files, &path, &parts, 0o600)?;
+        self.finish(Self::prepare(files, &path, generation, bundle)?, generation, keep, is_needed)
+    }
+
+    /// The second half of [`Self::add`].
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub(crate) fn finish(
+        &self,
+        prepared: Prepared<'_>,
+        generation: &Generation,
+        keep: Keep,
+        is_needed: impl Fn(u64) -> bool,
+    ) -> Result<(), PublishError> {
+        prepared.put_in_place()?;
         self.prune(generation, keep, is_needed);
         Ok(())
+    }
+
+    /// The first half of [`Self::add`]: the generation is on the disk and has no name yet.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub(crate) fn prepare<'a>(
+        files: &'a dyn Fs,
+        path: &'a Path,
+        generation: &Generation,
+        bundle: &[String],
+    ) -> Result<Prepared<'a>, PublishError> {
+        let json = serde_json::to_vec(&Record::of(generation))
+            .map_err(|error| PublishError::content(path, &error))?;
+        let head = [MARK.as_bytes(), &json, b"\n"].into_iter();
+        let parts: Vec<&[u8]> = head.chain(bundle.iter().map(String::as_bytes)).collect();
+        prepare_parts(files, path, &parts, 0o600)
     }
 
     /// Every generation that can be read, the latest first. One that cannot is left out.

@@ -164,6 +164,29 @@ fn publish_content(
     mode: u32,
     owner: Owner,
 ) -> Result<(), PublishError> {
+    prepare_content(fs, path, content, mode, owner)?.put_in_place()
+}
+
+/// Writes what [`publish_parts`] would put in place, as far as the disk.
+///
+/// # Errors
+/// [`PublishError`]. Nothing new lies around.
+pub fn prepare_parts<'a>(
+    fs: &'a dyn Fs,
+    path: &'a Path,
+    parts: &[&[u8]],
+    mode: u32,
+) -> Result<Prepared<'a>, PublishError> {
+    prepare_content(fs, path, &|put| parts.iter().try_for_each(|part| put(part)), mode, Owner::OfDirectory)
+}
+
+fn prepare_content<'a>(
+    fs: &'a dyn Fs,
+    path: &'a Path,
+    content: Content<'_>,
+    mode: u32,
+    owner: Owner,
+) -> Result<Prepared<'a>, PublishError> {
     let target = Target::open(fs, path)?;
     match target.write_new(content, mode, owner) {
         Err(error @ PublishError::Step { step: Step::SyncFile, .. }) => {
@@ -172,7 +195,34 @@ fn publish_content(
         }
         other => other?,
     }
-    target.put_in_place()
+    Ok(Prepared { target, in_place: false })
+}
+
+/// A file that is whole on the disk and has yet to get its name. Dropped without that it is removed.
+#[must_use]
+pub struct Prepared<'a> {
+    target: Target<'a>,
+    in_place: bool,
+}
+
+impl Prepared<'_> {
+    /// Puts it in place of whatever is there.
+    ///
+    /// # Errors
+    /// As [`publish`].
+    pub fn put_in_place(mut self) -> Result<(), PublishError> {
+        self.target.rename()?;
+        self.in_place = true;
+        self.target.sync_directory()
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if !self.in_place {
+            self.target.discard();
+        }
+    }
 }
 
 /// Removes a file, so that it stays removed after a power cut. A file that is not there is removed already.
@@ -288,13 +338,9 @@ impl<'a> Target<'a> {
         again(|| self.fs.change_owner(file, uid, gid)).map_err(|errno| self.failed(Step::ChangeOwner, errno))
     }
 
-    fn put_in_place(&self) -> Result<(), PublishError> {
+    fn rename(&self) -> Result<(), PublishError> {
         let rename = || self.fs.rename(&self.directory, &self.temporary, &self.name);
-        if let Err(errno) = again(rename) {
-            self.discard();
-            return Err(self.failed(Step::Rename, errno));
-        }
-        self.sync_directory()
+        again(rename).map_err(|errno| self.failed(Step::Rename, errno))
     }
 
     fn sync_directory(&self) -> Result<(), PublishError> {

@@ -12,7 +12,7 @@ pub mod facts;
 pub mod fingerprint;
 pub mod guard;
 pub mod history;
-mod parallel;
+pub mod parallel;
 pub mod plan;
 pub mod policy;
 pub mod pool;

@@ -19,8 +19,11 @@ pub(crate) fn map<T: Send, R: Send>(mut list: Vec<T>, work: impl Fn(T) -> R + Sy
     first
 }
 
-/// Both results; of one thread where the system gives no second one.
-pub(crate) fn both<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+/// Both results; of one thread, the first before the second, where the system gives no second one.
+///
+/// # Panics
+/// Where either does.
+pub fn both<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
     // What could not be given to a thread is still there.
     let there = Mutex::new(Some(there));
     let take = || there.lock().unwrap_or_else(PoisonError::into_inner).take().map(|work| work());
