@@ -21,7 +21,7 @@ use trust_formats::policy as policy_xml;
 
 use crate::memory::{Memory, Recollection};
 use crate::publish::BUNDLE_MODE;
-use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
+use crate::read::{FileBytes, Listing, ReadError, Rules, Spare, list_directory, read_into};
 use crate::watch::{Way, directories_to_watch};
 
 /// Where things are.
@@ -41,11 +41,11 @@ pub struct StorePaths {
 
 /// Reads files for a look. The real one is [`SafeReader`].
 pub trait Reader: Send + Sync {
-    /// A whole file.
+    /// A whole file, read into what is spare.
     ///
     /// # Errors
     /// [`ReadError`] says what stands in the way and what to do about it.
-    fn file(&self, path: &Path) -> Result<FileBytes, ReadError>;
+    fn file(&self, path: &Path, spare: &Spare) -> Result<FileBytes, ReadError>;
 
     /// The files of a directory in name order.
     ///
@@ -82,7 +82,7 @@ impl Unread {
 }
 
 impl Reader for Unread {
-    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
+    fn file(&self, path: &Path, _spare: &Spare) -> Result<FileBytes, ReadError> {
         Err(self.asked(path))
     }
 
@@ -104,8 +104,8 @@ impl Reader for Unread {
 struct Asking<'a>(&'a Unread);
 
 impl Reader for Asking<'_> {
-    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
-        self.0.file(path)
+    fn file(&self, path: &Path, spare: &Spare) -> Result<FileBytes, ReadError> {
+        self.0.file(path, spare)
     }
 
     fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
@@ -125,8 +125,8 @@ pub struct SafeReader {
 }
 
 impl Reader for SafeReader {
-    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
-        read_file(path, &self.rules)
+    fn file(&self, path: &Path, spare: &Spare) -> Result<FileBytes, ReadError> {
+        read_into(path, &self.rules, spare)
     }
 
     fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
@@ -260,9 +260,8 @@ struct Looking<'a, 'm> {
     watch: BTreeSet<PathBuf>,
     ways: BTreeMap<PathBuf, Way>,
     warnings: Vec<Warning>,
-    /// Sources that are parsed: given back at the end of the look, for what is given back in its middle leaves holes
-    /// between what stays.
-    done_with: Vec<Vec<u8>>,
+    /// Given back at the end of the look: what is given back in its middle leaves holes between what stays.
+    spare: Spare,
 }
 
 impl<'a, 'm> Looking<'a, 'm> {
@@ -274,8 +273,8 @@ impl<'a, 'm> Looking<'a, 'm> {
         known: &'a StoreState,
     ) -> Self {
         let (watch, ways, warnings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        let (pool, done_with) = (Pool::of(known), Vec::new());
-        Self { reader, named, memory, limits, known, pool, watch, ways, warnings, done_with }
+        let (pool, spare) = (Pool::of(known), Spare::default());
+        Self { reader, named, memory, limits, known, pool, watch, ways, warnings, spare }
     }
 
     fn watch_path(&mut self, path: &Path, hops: &[PathBuf]) {
@@ -328,7 +327,7 @@ impl<'a, 'm> Looking<'a, 'm> {
             self.watch_path(&path, &file.hops);
             return Some(PolicyReading { path, outcome: Ok((file.sha256, policy)) });
         }
-        let outcome = match self.reader.file(&path) {
+        let outcome = match self.reader.file(&path, &self.spare) {
             Ok(file) => {
                 self.watch_path(&path, &file.hops);
                 let sha256 = Fingerprint::of(&file.bytes);
@@ -457,7 +456,7 @@ impl<'a, 'm> Looking<'a, 'm> {
         }
         let path = &id.path;
         let reader = if kind == SourceKind::Policy { self.named } else { self.reader };
-        let reading = match reader.file(path) {
+        let reading = match reader.file(path, &self.spare) {
             Ok(mut file) => {
                 self.watch_source(path, &file.hops, &file.real_path);
                 let fresh = file.racy;
@@ -466,7 +465,7 @@ impl<'a, 'm> Looking<'a, 'm> {
                 // be starting.
                 let snapshot = if self.is_new(&id, bytes.len()) {
                     let snapshot = Snapshot::parsed(&bytes, *self.limits, &self.pool);
-                    self.done_with.push(bytes);
+                    self.spare.put(bytes);
                     snapshot
                 } else {
                     Snapshot::new(bytes, *self.limits)

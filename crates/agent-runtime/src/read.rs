@@ -5,6 +5,7 @@
 //! and the file that was judged is the one that is read. Reading never waits for a writer, never opens a device, and
 //! stops at a limit whatever the file says of its size.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -74,11 +75,46 @@ pub struct FileBytes {
 /// # Errors
 /// [`ReadError`] says what stands in the way and what to do about it; it never holds content.
 pub fn read_file(path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
-    read_with(&Platform, path, rules)
+    read_into(path, rules, &Spare::default())
 }
 
-fn read_with(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
-    patiently(|| read_once(handles, path, rules))
+/// The same, into what is spare.
+///
+/// # Errors
+/// As [`read_file`].
+pub(crate) fn read_into(path: &Path, rules: &Rules, spare: &Spare) -> Result<FileBytes, ReadError> {
+    read_with(&Platform, path, rules, spare)
+}
+
+/// The memory of a file that was read and is done with: the next one is read into it. To make a page of memory takes the
+/// kernel longer than to fill it.
+#[derive(Debug, Default)]
+pub struct Spare(RefCell<Vec<u8>>);
+
+impl Spare {
+    /// Takes what is there, empty, with room for so many bytes.
+    pub(crate) fn take(&self, capacity: usize) -> Vec<u8> {
+        let mut bytes = self.0.take();
+        if bytes.capacity() < capacity {
+            return Vec::with_capacity(capacity);
+        }
+        bytes.clear();
+        bytes
+    }
+
+    /// For the next one.
+    pub(crate) fn put(&self, bytes: Vec<u8>) {
+        self.0.replace(bytes);
+    }
+}
+
+fn read_with(
+    handles: &dyn Handles,
+    path: &Path,
+    rules: &Rules,
+    spare: &Spare,
+) -> Result<FileBytes, ReadError> {
+    patiently(|| read_once(handles, path, rules, spare))
 }
 
 /// Again, a few times, where the file changed meanwhile or a signal came in between. A file system that answers with
@@ -93,7 +129,12 @@ fn patiently<T>(attempt: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadErr
     attempt()
 }
 
-fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
+fn read_once(
+    handles: &dyn Handles,
+    path: &Path,
+    rules: &Rules,
+    spare: &Spare,
+) -> Result<FileBytes, ReadError> {
     let walked = Walk::new(handles, path, rules)?.reach_file()?;
     let changed = || ReadError::Changed { path: path.to_owned() };
     let facts = &walked.facts;
@@ -105,7 +146,7 @@ fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBy
     if !before.is_same_file(facts) {
         return Err(changed());
     }
-    let bytes = content(&file, &before, path, rules.max_bytes)?;
+    let bytes = content(&file, &before, path, rules.max_bytes, spare)?;
     let modified = before.modified();
     Ok(FileBytes {
         bytes,
@@ -118,10 +159,16 @@ fn read_once(handles: &dyn Handles, path: &Path, rules: &Rules) -> Result<FileBy
 }
 
 /// All of a file, unless it changes: one that grows, shrinks or is written over meanwhile would be a mixture of two.
-fn content(file: &File, before: &Facts, path: &Path, max_bytes: u64) -> Result<Vec<u8>, ReadError> {
+fn content(
+    file: &File,
+    before: &Facts,
+    path: &Path,
+    max_bytes: u64,
+    spare: &Spare,
+) -> Result<Vec<u8>, ReadError> {
     // One byte more than the file says it has, so that a file that says too little shows.
     let expected = before.size.min(max_bytes).saturating_add(1);
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    let mut bytes = spare.take(usize::try_from(expected).unwrap_or(0));
     let read = file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|error| ReadError::io(path, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
     let size = bytes.len() as u64;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use trust_core::policy::Named;
 
 use crate::look::{Leaving, Reader, SafeReader};
-use crate::read::{FileBytes, Listing, ReadError, Rules, list_directory, read_file};
+use crate::read::{FileBytes, Listing, ReadError, Rules, Spare, list_directory, read_into};
 
 mod bench;
 mod child;
@@ -43,8 +43,8 @@ pub struct DisposableReader {
 }
 
 impl Reader for DisposableReader {
-    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
-        read_file(path, &self.rules)
+    fn file(&self, path: &Path, spare: &Spare) -> Result<FileBytes, ReadError> {
+        read_into(path, &self.rules, spare)
     }
 
     fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
@@ -69,8 +69,8 @@ struct Visit<'a> {
 }
 
 impl Reader for Visit<'_> {
-    fn file(&self, path: &Path) -> Result<FileBytes, ReadError> {
-        match self.ask(&Ask::File(path.to_owned()))? {
+    fn file(&self, path: &Path, spare: &Spare) -> Result<FileBytes, ReadError> {
+        match self.ask(&Ask::File(path.to_owned()), spare)? {
             Answer::File(file) => Ok(file),
             Answer::Failed(error) => Err(error),
             Answer::Directory(..) => Err(failed(path, "it answered another question")),
@@ -78,7 +78,7 @@ impl Reader for Visit<'_> {
     }
 
     fn directory(&self, path: &Path) -> Result<Listing, ReadError> {
-        match self.ask(&Ask::Directory(path.to_owned()))? {
+        match self.ask(&Ask::Directory(path.to_owned()), &Spare::default())? {
             Answer::Directory(names, trail) => {
                 Ok(Listing { files: names.into_iter().map(|name| path.join(name)).collect(), trail })
             }
@@ -128,7 +128,7 @@ impl Reader for Visit<'_> {
 }
 
 impl Visit<'_> {
-    fn ask(&self, ask: &Ask) -> Result<Answer, ReadError> {
+    fn ask(&self, ask: &Ask, spare: &Spare) -> Result<Answer, ReadError> {
         let path = ask.path();
         let mut bench = Bench::of_this_process();
         bench.reap(Instant::now());
@@ -146,7 +146,7 @@ impl Visit<'_> {
                 Session::start(self.rules).map_err(|error| not_started(path, &error))?
             }
         };
-        match session.ask(ask, self.rules.max_bytes, DEADLINE) {
+        match session.ask(ask, self.rules.max_bytes, DEADLINE, spare) {
             Ok(answer) => {
                 bench.forget(path);
                 *slot = Some(session);

@@ -6,7 +6,6 @@
 //! when no state does, so whatever moment a crash picks, the state on disk names files that are whole. Only certificates
 //! are stored, never a source's own text: a private key that somebody put into a source gets no further.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -247,21 +246,19 @@ impl StateStore {
     pub fn save(&self, files: &dyn Fs, state: &StoreState, is_recorded: bool) -> Result<(), PublishError> {
         // What cannot be read now was not read before either: this state does not follow from it.
         self.check_readable().map_err(StateError::unread)?;
-        let mut order = state.bundle.as_ref().map_or_else(Vec::new, |bundle| bundle.anchors.clone());
-        let published = name_of(order.iter().copied());
-        let published = Some(published).filter(|name| {
-            !order.is_empty() && (is_recorded || self.load_generation(state.generation, name).is_ok())
+        let anchors = state.bundle.as_ref().map_or(&[][..], |bundle| &bundle.anchors);
+        let published = Some(name_of(anchors.iter().copied())).filter(|name| {
+            !anchors.is_empty() && (is_recorded || self.load_generation(state.generation, name).is_ok())
         });
-        if published.is_none() {
-            order.clear();
-        }
-        let beside = beside(state, &order);
+        let mut places = Places::of(if published.is_some() { anchors } else { &[] });
+        let certificates = state.certificates();
+        let beside: Vec<_> =
+            certificates.filter(|certificate| places.add(certificate.fingerprint())).collect();
         let snapshot = match beside.as_slice() {
             [] => String::new(),
             some => self.save_snapshot(files, some)?,
         };
-        order.extend(beside.iter().map(|certificate| certificate.fingerprint()));
-        let mut record = Record::of(VERSION, state, &Places::of(&order));
+        let mut record = Record::of(VERSION, state, &places);
         (record.published, record.snapshot, record.audit) = (published, snapshot, self.audit());
         let mut json =
             serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
@@ -392,12 +389,6 @@ fn known(text: &[u8]) -> Vec<Arc<Certificate>> {
         Limits { max_bytes: usize::MAX, max_certificates: usize::MAX, max_certificate_bytes: usize::MAX };
     let blocks = scan(text, &limits).blocks;
     blocks.into_iter().map(|block| Arc::new(Certificate::known(block.der))).collect()
-}
-
-/// All certificates in use but these, each once, in order.
-fn beside<'a>(state: &'a StoreState, these: &[Fingerprint]) -> Vec<&'a Arc<Certificate>> {
-    let mut seen: HashSet<Fingerprint> = these.iter().copied().collect();
-    state.certificates().filter(|certificate| seen.insert(certificate.fingerprint())).collect()
 }
 
 /// What names them in this order: the SHA-256 of theirs. It says as much as one of the file, and is had without it.

@@ -2,6 +2,7 @@
 //! certificates.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -20,15 +21,18 @@ use crate::out::{BAD, GOOD, HANG, Page, shorten_subject, styled};
 use crate::words::short;
 
 /// Subjects by fingerprint.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
+#[derive(Default)]
+pub(crate) struct Names<'a> {
     /// Certificates that are at hand.
     known: HashMap<Fingerprint, Arc<Certificate>>,
-    /// What was read.
     read: HashMap<String, String>,
+    /// Where else there may be some, each read only when one is asked for that is not known by then.
+    further: Vec<Further<'a>>,
 }
 
-impl Names {
+type Further<'a> = LazyCell<HashMap<String, String>, Box<dyn FnOnce() -> HashMap<String, String> + 'a>>;
+
+impl<'a> Names<'a> {
     /// Those of the store as it is now.
     pub(crate) fn of_store(context: &Context) -> Self {
         let mut names = Self::default();
@@ -38,37 +42,29 @@ impl Names {
 
     /// Those of the certificates that a state speaks of.
     pub(crate) fn of_state(state: &StoreState) -> Self {
+        let mut known = HashMap::with_capacity(state.certificates().count());
         let certificates = state.certificates();
-        let known = certificates.map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)));
-        Self { known: known.collect(), read: HashMap::new() }
+        known.extend(certificates.map(|certificate| (certificate.fingerprint(), Arc::clone(certificate))));
+        Self { known, ..Self::default() }
     }
 
-    /// With those of the anchors that something has moved or kept, from the store as it is, as it was, and from the
-    /// sources. Each is read only where one is not known yet.
+    /// With those of the anchors that something has moved or kept: from the store as it is, as it was, and from the
+    /// sources.
     pub(crate) fn and_of_changes(
         mut self,
-        context: &Context,
-        before: &Before,
-        wanted: &[&String],
-        sources: &[SourceReport],
+        context: &'a Context,
+        before: &'a Before,
+        sources: &'a [SourceReport],
     ) -> Self {
-        if !self.know(wanted) {
-            self.learn_store(context);
-        }
-        if !self.know(wanted) {
-            self.read.extend(before.0.as_ref().map(|store| read_index(store, CHUNK)).unwrap_or_default());
-        }
-        if !self.know(wanted) {
-            // They may come into the store, or be left out.
-            self.learn_sources(sources, context.settings.sources.max_bytes);
-        }
+        let of = |read: Box<dyn FnOnce() -> HashMap<String, String> + 'a>| LazyCell::new(read);
+        self.further.push(of(Box::new(|| index(&context.settings.store.merged).into_iter().collect())));
+        self.further.push(of(Box::new(|| {
+            let index = before.0.as_ref().map(|store| read_index(store, CHUNK));
+            index.unwrap_or_default().into_iter().collect()
+        })));
+        // They may come into the store, or be left out.
+        self.further.push(of(Box::new(|| of_sources(sources, context.settings.sources.max_bytes))));
         self
-    }
-
-    fn know(&self, wanted: &[&String]) -> bool {
-        let has =
-            |fingerprint: &str| self.known(fingerprint).is_some() || self.read.contains_key(fingerprint);
-        wanted.iter().all(|fingerprint| has(fingerprint))
     }
 
     /// Those of the store as it is now, besides those that are known.
@@ -76,27 +72,15 @@ impl Names {
         self.read.extend(index(&context.settings.store.merged));
     }
 
-    fn learn_sources(&mut self, sources: &[SourceReport], most_bytes: usize) {
-        // One that was not read just now may be one that nobody can read without waiting.
-        let readable = sources.iter().filter(|source| source.state == "ok");
-        for bytes in readable.filter_map(|source| read(Path::new(&source.path), most_bytes)) {
-            let found = lint::read_all(&bytes);
-            self.read.extend(
-                found.iter().map(|found| (found.fingerprint().to_string(), found.subject().to_owned())),
-            );
-        }
-    }
-
     /// The subject as the comments of the store have it, or nothing.
     pub(crate) fn get(&self, fingerprint: &str) -> Cow<'_, str> {
-        match self.known(fingerprint) {
-            Some(certificate) => subject_comment(certificate),
-            None => Cow::Borrowed(self.read.get(fingerprint).map_or("", String::as_str)),
+        let known = || self.known.get(&fingerprint.parse().ok()?);
+        if let Some(certificate) = known() {
+            return subject_comment(certificate);
         }
-    }
-
-    fn known(&self, fingerprint: &str) -> Option<&Arc<Certificate>> {
-        self.known.get(&fingerprint.parse().ok()?)
+        let read = self.read.get(fingerprint);
+        let found = read.or_else(|| self.further.iter().find_map(|further| further.get(fingerprint)));
+        Cow::Borrowed(found.map_or("", String::as_str))
     }
 
     /// A line for each anchor that came and each that went.
@@ -113,8 +97,12 @@ impl Names {
                 Some(_) if !subject.is_empty() => short(fingerprint),
                 _ => fingerprint,
             };
-            let line = format!("{id}  {}", shorten_subject(&subject, page.left_behind(id.len() + 4)));
-            writeln!(page, "{sign} {HANG}{}", line.trim_end())
+            let gap = if subject.is_empty() { "" } else { "  " };
+            writeln!(
+                page,
+                "{sign} {HANG}{id}{gap}{}",
+                shorten_subject(&subject, page.left_behind(id.len() + 4))
+            )
         };
         let (came, went) = (styled(GOOD, "+"), styled(BAD, "-"));
         added.iter().try_for_each(|anchor| write(&came, anchor))?;
@@ -187,6 +175,14 @@ impl Index {
             self.subject = line.split_once(". ").map_or_else(String::new, |(_, subject)| subject.to_owned());
         }
     }
+}
+
+fn of_sources(sources: &[SourceReport], most_bytes: usize) -> HashMap<String, String> {
+    // One that was not read just now may be one that nobody can read without waiting.
+    let readable = sources.iter().filter(|source| source.state == "ok");
+    let files = readable.filter_map(|source| read(Path::new(&source.path), most_bytes));
+    let found = files.flat_map(|bytes| lint::read_all(&bytes));
+    found.map(|found| (found.fingerprint().to_string(), found.subject().to_owned())).collect()
 }
 
 /// From the next line that is a comment on.

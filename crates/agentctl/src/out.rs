@@ -163,10 +163,11 @@ impl Page {
         render: impl FnOnce(&T, &mut Self) -> io::Result<()>,
     ) -> io::Result<Vec<u8>> {
         render(value, &mut self)?;
-        let fitted = fit::fit(&String::from_utf8_lossy(&self.text), self.width);
-        if self.colour == anstream::ColorChoice::Never {
-            return Ok(without_styles(&fitted).into_bytes());
+        let text = String::from_utf8_lossy(&self.text);
+        if self.colour == anstream::ColorChoice::Never && self.width.is_none() {
+            return Ok(plain(&text).into_bytes());
         }
+        let fitted = fit::fit(&text, self.width);
         let mut coloured = anstream::AutoStream::new(Vec::new(), self.colour);
         coloured.write_all(fitted.as_bytes())?;
         Ok(coloured.into_inner())
@@ -217,32 +218,35 @@ fn ignore_closed_pipe(result: io::Result<()>) -> Result<(), Error> {
     }
 }
 
-/// Takes the styles out. Ours are all of one form, and a report may have ten thousand lines; from an escape of any other
-/// form on, the library looks at each byte.
-fn without_styles(text: &str) -> String {
+/// What is neither fitted nor coloured, at once: a report may have ten thousand lines. Our styles are all of one form; from
+/// an escape of any other form on, the library looks at each byte.
+fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, style)) = rest.split_once(ESCAPE) {
+    while let Some(at) = memchr::memchr2(ESCAPE, HANG as u8, rest.as_bytes()) {
+        let (before, odd) = rest.split_at(at);
         plain.push_str(before);
-        let Some(after) = behind_style(style) else {
-            let odd = &rest[before.len()..];
-            plain.push_str(&anstream::adapter::strip_str(odd).to_string());
-            return plain;
-        };
-        rest = after;
+        match odd.strip_prefix(HANG).or_else(|| behind_style(odd)) {
+            Some(after) => rest = after,
+            None => {
+                let stripped = anstream::adapter::strip_str(odd).to_string();
+                plain.push_str(&stripped.replace(HANG, ""));
+                return plain;
+            }
+        }
     }
     plain.push_str(rest);
     plain
 }
 
-/// What comes after `[…m` with digits and semicolons (ECMA-48 §8.3.117, SGR).
-fn behind_style(escape: &str) -> Option<&str> {
-    let parameters = escape.strip_prefix('[')?;
+/// What comes after an escape, `[`, digits and semicolons, and `m` (ECMA-48 §8.3.117, SGR).
+fn behind_style(style: &str) -> Option<&str> {
+    let parameters = style.strip_prefix("\u{1b}[")?;
     let behind = parameters.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
     behind.strip_prefix('m')
 }
 
-const ESCAPE: char = '\u{1b}';
+const ESCAPE: u8 = 0x1b;
 
 /// `text` in `style`.
 pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
@@ -266,8 +270,10 @@ mod tests {
             "a\u{1b}]8;;https://x/m\u{1b}\\link\u{1b}]8;;\u{1b}\\ b",
             "a\u{1b}[2Kb\u{1b}[31mc",
             "\u{1b}[38;5;1mé\u{1b}[0m",
+            &format!("a {HANG}{}{HANG}\u{1b}[2K{HANG}b", styled(GOOD, "é")),
         ] {
-            assert_eq!(without_styles(text), anstream::adapter::strip_str(text).to_string(), "{text:?}");
+            let expected = anstream::adapter::strip_str(&fit::fit(text, None)).to_string();
+            assert_eq!(plain(text), expected, "{text:?}");
         }
     }
 }

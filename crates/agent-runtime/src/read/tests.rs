@@ -57,7 +57,7 @@ impl Place {
             }
             Err(other) => Err(other),
         };
-        let compared = read_with(&Compared, path, &self.rules);
+        let compared = read_with(&Compared, path, &self.rules, &Spare::default());
         assert_eq!(seen(compared), seen(outcome.clone()), "{}", path.display());
         assert!(start.elapsed() < Duration::from_secs(1), "slow: {}", path.display());
         outcome
@@ -414,7 +414,10 @@ fn a_closed_door_is_named_with_its_owner_and_mode() {
                 policy: false,
             };
             for handles in [&Platform as &dyn Handles, &Compared] {
-                assert_eq!(read_with(handles, &root.join(name), &waived), Err(denied.clone()));
+                assert_eq!(
+                    read_with(handles, &root.join(name), &waived, &Spare::default()),
+                    Err(denied.clone())
+                );
             }
             assert_eq!(read_file(&root.join(name), &rules).unwrap_err().code(), "not-readable-by-all");
         }
@@ -455,7 +458,7 @@ fn a_file_that_changes_while_it_is_read_is_noticed() {
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)).unwrap();
         let before = Facts::of(&file).unwrap();
         change(&file);
-        content(&file, &before, &path, limit).map_err(|error| error.code())
+        content(&file, &before, &path, limit, &Spare::default()).map_err(|error| error.code())
     };
     use std::os::unix::fs::FileExt as _;
     assert_eq!(read(&|_| (), 100), Ok(b"0123456789".to_vec()));
@@ -511,7 +514,8 @@ fn a_swapped_directory_or_link_gives_one_or_the_other() {
         });
         for handles in [&Platform as &dyn Handles, &Compared] {
             for _ in 0..300 {
-                let read = read_with(handles, &place.path("now/file"), &place.rules).unwrap();
+                let read =
+                    read_with(handles, &place.path("now/file"), &place.rules, &Spare::default()).unwrap();
                 assert!(read.bytes == b"content of one/file" || read.bytes == b"content of two/file");
             }
         }
@@ -576,7 +580,24 @@ impl Handles for Interrupted {
 fn a_call_that_a_signal_interrupts_is_made_again_and_not_for_ever() {
     let place = Place::new();
     let path = place.file("a.pem");
-    let read = |times: usize| read_with(&Interrupted(times.into()), &path, &place.rules);
+    let read = |times: usize| read_with(&Interrupted(times.into()), &path, &place.rules, &Spare::default());
     assert_eq!(read(3).unwrap().bytes, b"content of a.pem");
     assert!(matches!(read(usize::MAX), Err(ReadError::Io { errno: Errno::INTR, .. })));
+}
+
+#[test]
+fn what_is_spare_is_read_into_and_holds_nothing_of_what_it_held() {
+    let place = Place::new();
+    let (long, short) = (place.path("long"), place.path("short"));
+    fs::write(&long, "a".repeat(1_000)).unwrap();
+    fs::write(&short, "b").unwrap();
+    let spare = Spare::default();
+    let first = read_into(&long, &place.rules, &spare).unwrap().bytes;
+    let memory = first.as_ptr();
+    spare.put(first);
+    let second = read_into(&short, &place.rules, &spare).unwrap().bytes;
+    assert_eq!((second.as_ptr(), second.as_slice()), (memory, &b"b"[..]));
+    spare.put(second);
+    fs::write(&long, "c".repeat(2_000)).unwrap();
+    assert_eq!(read_into(&long, &place.rules, &spare).unwrap().bytes, "c".repeat(2_000).into_bytes());
 }

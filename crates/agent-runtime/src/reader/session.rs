@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::child::ARGUMENT;
 use super::wire::{Answer, Ask, send};
-use crate::read::Rules;
+use crate::read::{Rules, Spare};
 
 /// A child at work.
 pub(super) struct Session {
@@ -72,14 +72,20 @@ impl Session {
         self.ahead.as_ref()
     }
 
-    pub(super) fn ask(&mut self, ask: &Ask, max_bytes: u64, deadline: Duration) -> Result<Answer, Trouble> {
+    pub(super) fn ask(
+        &mut self,
+        ask: &Ask,
+        max_bytes: u64,
+        deadline: Duration,
+        spare: &Spare,
+    ) -> Result<Answer, Trouble> {
         if self.ahead.take().is_none() {
             self.say(ask).map_err(|_| Trouble::Broken("it ended before it was asked"))?;
         }
         let until = Instant::now() + deadline;
         // An answer has a dozen parts. Nothing follows it before the next question, so nothing of that is lost.
         let mut answers = BufReader::new(Timed { pipe: &mut self.answers, until });
-        Answer::take(&mut answers, max_bytes).map_err(|error| match error.kind() {
+        Answer::take(&mut answers, max_bytes, spare).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => Trouble::TooLate,
             io::ErrorKind::UnexpectedEof => Trouble::Broken("it ended before it answered"),
             _ => Trouble::Broken("its answer makes no sense"),

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::bench::{Bench, MAX_HANGING, REST};
 use super::wire::Answer;
-use crate::read::{FileBytes, Kind, ReadError, Rules, list_directory};
+use crate::read::{FileBytes, Kind, ReadError, Rules, Spare, list_directory};
 
 fn answers() -> Vec<Answer> {
     let path = PathBuf::from("/a/b");
@@ -44,14 +44,14 @@ fn sent(answer: &Answer) -> Vec<u8> {
 #[test]
 fn what_is_sent_is_what_is_taken() {
     for answer in answers() {
-        assert_eq!(Answer::take(&mut sent(&answer).as_slice(), 7).unwrap(), answer);
+        assert_eq!(Answer::take(&mut sent(&answer).as_slice(), 7, &Spare::default()).unwrap(), answer);
     }
 }
 
 #[test]
 fn a_file_above_the_limit_is_not_taken() {
     let file = sent(&answers()[0]);
-    assert!(Answer::take(&mut file.as_slice(), 6).is_err());
+    assert!(Answer::take(&mut file.as_slice(), 6, &Spare::default()).is_err());
 }
 
 #[test]
@@ -59,13 +59,13 @@ fn what_is_cut_off_or_damaged_is_an_error_and_no_panic() {
     for answer in answers() {
         let whole = sent(&answer);
         for end in 0..whole.len() {
-            assert!(Answer::take(&mut &whole[..end], 100).is_err(), "cut off at {end}");
+            assert!(Answer::take(&mut &whole[..end], 100, &Spare::default()).is_err(), "cut off at {end}");
         }
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x80;
             // Damaged content is content; whatever else comes of it, it comes back.
-            let _taken = Answer::take(&mut damaged.as_slice(), 100);
+            let _taken = Answer::take(&mut damaged.as_slice(), 100, &Spare::default());
         }
     }
 }
@@ -74,7 +74,7 @@ fn what_is_cut_off_or_damaged_is_an_error_and_no_panic() {
 fn a_name_that_is_a_path_is_not_taken() {
     for name in ["../etc/shadow", "/etc/shadow", "..", "a/b"] {
         let answer = Answer::Directory(vec![name.into()], None);
-        assert!(Answer::take(&mut sent(&answer).as_slice(), 100).is_err(), "{name}");
+        assert!(Answer::take(&mut sent(&answer).as_slice(), 100, &Spare::default()).is_err(), "{name}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::read::{FileBytes, ReadError, Trail};
+use crate::read::{FileBytes, ReadError, Spare, Trail};
 
 /// Names of 10,000 files at their longest.
 const MAX_NAMES: u64 = 4 << 20;
@@ -49,7 +49,7 @@ pub(super) fn send<T: Serialize>(to: &mut impl Write, value: &T) -> io::Result<(
 
 /// Takes a value; `None` where the other side is done.
 pub(super) fn take<T: for<'de> Deserialize<'de>>(from: &mut impl Read) -> io::Result<Option<T>> {
-    let Some(bytes) = part(from, MAX_PART)? else { return Ok(None) };
+    let Some(bytes) = part(from, MAX_PART, &Spare::default())? else { return Ok(None) };
     Ok(Some(serde_json::from_slice(&bytes)?))
 }
 
@@ -81,10 +81,10 @@ impl Answer {
     }
 
     /// Takes an answer; one that breaks a limit or makes no sense is an error.
-    pub(super) fn take(from: &mut impl Read, max_bytes: u64) -> io::Result<Self> {
+    pub(super) fn take(from: &mut impl Read, max_bytes: u64, spare: &Spare) -> io::Result<Self> {
         match needed(from, MAX_PART)?.as_slice() {
             b"file" => Ok(Self::File(FileBytes {
-                bytes: needed(from, max_bytes)?,
+                bytes: part(from, max_bytes, spare)?.ok_or(io::ErrorKind::UnexpectedEof)?,
                 real_path: PathBuf::from(OsString::from_vec(needed(from, MAX_PART)?)),
                 modified: time(&needed(from, MAX_PART)?, &needed(from, MAX_PART)?)?,
                 racy: needed(from, MAX_PART)? != [0],
@@ -110,7 +110,7 @@ fn put(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes)
 }
 
-fn part(from: &mut impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+fn part(from: &mut impl Read, limit: u64, spare: &Spare) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 8];
     match from.read_exact(&mut length) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -121,13 +121,13 @@ fn part(from: &mut impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
         return Err(nonsense());
     }
     // Below the limit: a child that lies about it costs memory that is never touched.
-    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(|_| nonsense())?);
+    let mut bytes = spare.take(usize::try_from(length).map_err(|_| nonsense())?);
     from.take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == length { Ok(Some(bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn needed(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    part(from, limit)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    part(from, limit, &Spare::default())?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// A way over names that are not UTF-8 is not told: it is walked again.

@@ -60,9 +60,16 @@ impl Visitor<'_> for PlaceOrDigits {
 pub(super) struct Places(HashMap<Fingerprint, u32>);
 
 impl Places {
-    /// In this order.
+    /// In this order, each once.
     pub(super) fn of(certificates: &[Fingerprint]) -> Self {
         Self(certificates.iter().copied().zip(0..).collect())
+    }
+
+    /// Behind all others; `false` where it has its place.
+    pub(super) fn add(&mut self, fingerprint: Fingerprint) -> bool {
+        // Fits: there is a certificate of some hundred octets for each.
+        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        *self.0.entry(fingerprint).or_insert(next) == next
     }
 
     pub(super) fn reference(&self, fingerprint: Fingerprint) -> Reference {

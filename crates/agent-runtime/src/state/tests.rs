@@ -289,8 +289,12 @@ fn a_record_of_version_1_is_read() {
     store.save(&RealFs, &state, false).expect("saved");
     let path = directory.path().join("state.json");
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("there")).expect("JSON");
-    let certificates: Vec<String> =
-        beside(&state, &[]).iter().map(|certificate| certificate.fingerprint().to_string()).collect();
+    let mut certificates: Vec<String> = Vec::new();
+    for certificate in state.certificates().map(|certificate| certificate.fingerprint().to_string()) {
+        if !certificates.contains(&certificate) {
+            certificates.push(certificate);
+        }
+    }
     let name = |reference: &mut serde_json::Value| {
         let place = usize::try_from(reference.as_u64().expect("a place")).expect("small");
         *reference = certificates[place].as_str().into();

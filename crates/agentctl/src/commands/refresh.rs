@@ -23,8 +23,7 @@ pub(crate) fn run(context: &Context, allow_downgrade: bool) -> Result<Exit, Erro
     let before = Before::now(context);
     let report = refresh(context, allow_downgrade)?;
     context.out.data(&report, |report, page| {
-        let wanted: Vec<&String> = report.added.iter().chain(&report.removed).collect();
-        render(report, &Names::default().and_of_changes(context, &before, &wanted, &[]), page)
+        render(report, &Names::default().and_of_changes(context, &before, &[]), page)
     })?;
     Ok(exit_of(&report))
 }

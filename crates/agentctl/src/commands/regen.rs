@@ -82,14 +82,12 @@ pub(super) fn carry_out(context: &Context, ask: trust_core::engine::Ask) -> Resu
 /// Where it cannot be written.
 pub(super) fn show(context: &Context, before: &Before, regenerated: &Regenerated) -> Result<(), Error> {
     context.out.data(&regenerated.report, |report, page| {
-        let retained = report.retained.iter().map(|retained| &retained.fingerprint);
-        let wanted: Vec<&String> = report.added.iter().chain(&report.removed).chain(retained).collect();
         let known = regenerated.state.as_deref().map(Names::of_state).unwrap_or_default();
-        render(report, &known.and_of_changes(context, before, &wanted, &report.sources), page)
+        render(report, &known.and_of_changes(context, before, &report.sources), page)
     })
 }
 
-fn render(report: &RegenReport, names: &Names, out: &mut Page) -> io::Result<()> {
+fn render(report: &RegenReport, names: &Names<'_>, out: &mut Page) -> io::Result<()> {
     for source in &report.sources {
         let mark = match source.state.as_str() {
             "ok" => styled(GOOD, "✓"),

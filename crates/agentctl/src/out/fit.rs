@@ -1,6 +1,8 @@
 //! Text made to fit a terminal: long lines are broken between words and go on under where they began, and what has one
 //! line only is shortened so that what identifies it stays.
 
+use std::borrow::Cow;
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Stands in a line where the further lines begin if it is too long; nobody ever sees it.
@@ -38,12 +40,14 @@ pub(crate) fn shorten(text: &str, most: usize) -> String {
 }
 
 /// `CN=Corp Root, O=…`, and `…, CN=Corp Root`: of a subject the common name says most, wherever it stands.
-pub(crate) fn shorten_subject(subject: &str, most: usize) -> String {
-    let name = subject.rfind("CN=").filter(|at| *at > 0 && !fits(subject, most));
-    match name {
+pub(crate) fn shorten_subject(subject: &str, most: usize) -> Cow<'_, str> {
+    if fits(subject, most) {
+        return Cow::Borrowed(subject);
+    }
+    Cow::Owned(match subject.rfind("CN=").filter(|at| *at > 0) {
         Some(at) if most > 6 => shorten(&format!("…, {}", &subject[at..]), most),
         _ => shorten(subject, most),
-    }
+    })
 }
 
 /// `…/company/ca.pem`: of a path the end says most.
