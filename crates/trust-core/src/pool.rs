@@ -2,6 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::certificate::{Certificate, NotX509};
@@ -27,17 +28,6 @@ impl<'a> Pool<'a> {
 
     /// The certificate that each of these is, the same value for the same bytes; [`NotX509`] where it is none.
     pub(crate) fn certificates(&self, ders: Vec<Vec<u8>>) -> Vec<Result<Arc<Certificate>, NotX509>> {
-        let fingerprints = parallel::map(ders.iter().collect(), |der| Fingerprint::of(der));
-        let mut first = HashMap::with_capacity(ders.len());
-        let mut different = Vec::with_capacity(ders.len());
-        let mut places = Vec::with_capacity(ders.len());
-        for (der, fingerprint) in ders.into_iter().zip(fingerprints) {
-            let place = *first.entry(fingerprint).or_insert(different.len());
-            if place == different.len() {
-                different.push((der, fingerprint));
-            }
-            places.push(place);
-        }
         let pool = self.certificates.get_or_init(|| {
             let state = self.state.into_iter().flat_map(StoreState::certificates);
             state
@@ -45,17 +35,25 @@ impl<'a> Pool<'a> {
                 .collect::<HashMap<_, _>>()
                 .into()
         });
-        let read = {
+        let mut certificates = {
             let known: &HashMap<Fingerprint, Arc<Certificate>> = &pool.borrow();
-            parallel::map(different, |(der, fingerprint)| match known.get(&fingerprint) {
-                Some(certificate) if certificate.is_whole() => Ok(Arc::clone(certificate)),
-                _ => Certificate::read(der, fingerprint).map(Arc::new),
+            parallel::map(ders, |der| {
+                let fingerprint = Fingerprint::of(&der);
+                match known.get(&fingerprint) {
+                    Some(certificate) if certificate.is_whole() => Ok(Arc::clone(certificate)),
+                    _ => Certificate::read(der, fingerprint).map(Arc::new),
+                }
             })
         };
-        let new =
-            read.iter().flatten().map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)));
-        pool.borrow_mut().extend(new);
-        places.into_iter().map(|place| read[place].clone()).collect()
+        // One that is in these twice gets its one value here.
+        let mut known = pool.borrow_mut();
+        for certificate in certificates.iter_mut().flatten() {
+            match known.entry(certificate.fingerprint()) {
+                Entry::Occupied(entry) => certificate.clone_from(entry.get()),
+                Entry::Vacant(entry) => drop(entry.insert(Arc::clone(certificate))),
+            }
+        }
+        certificates
     }
 }
 
