@@ -35,7 +35,7 @@ use crate::publish::{BUNDLE_MODE, Fs, Prepared, PublishError, RealFs, publish_pa
 use crate::read::Rules;
 use crate::reader::DisposableReader;
 use crate::servers::server_key;
-use crate::state::{AuditMark, StateError, StateStore};
+use crate::state::{AuditMark, Draft, StateError, StateStore};
 
 /// How long a source must have been quiet before what it lost leaves the store. Longer than the two seconds that tools
 /// are known to take between two pieces of one file.
@@ -58,6 +58,13 @@ pub struct Endpoint {
     security: agent_config::Security,
     /// The places of what servers send.
     disk: Disk,
+}
+
+/// What was done while a long bundle was written.
+#[derive(Default)]
+struct Ahead<'a> {
+    generation: Option<Prepared<'a>>,
+    draft: Option<Draft<'a>>,
 }
 
 /// A generation and the text of its bundle.
@@ -354,13 +361,14 @@ impl Endpoint {
             return Carried::Failed(failure(&error.unread()));
         }
         let path = job.generation.as_ref().map(|generation| self.history.path(generation.number));
-        let prepared = match self.publish(job, path.as_deref()) {
-            Ok(prepared) => prepared,
+        let ahead = match self.publish(job, path.as_deref()) {
+            Ok(ahead) => ahead,
             Err(error) => return Carried::Failed(failure(&error)),
         };
-        let recorded = self.record(job, prepared);
+        let recorded = self.record(job, ahead.generation);
         self.note(job);
-        match recorded.and_then(|()| self.state.save(&*self.files, &job.state, job.generation.is_some())) {
+        let draft = || ahead.draft.unwrap_or_else(|| self.state.draft(&job.state, job.generation.is_some()));
+        match recorded.and_then(|()| self.state.save_draft(&*self.files, draft())) {
             Ok(()) => {
                 self.state.remove_aside(SystemTime::now(), self.keep.max_age);
                 Carried::Done
@@ -370,27 +378,28 @@ impl Endpoint {
     }
 
     /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, by
-    /// another thread, and comes back to be put in place after it.
+    /// another thread; what that leaves to be done comes back.
     fn publish<'a>(
         &'a self,
-        job: &Job,
+        job: &'a Job,
         generation_path: Option<&'a Path>,
-    ) -> Result<Option<Prepared<'a>>, PublishError> {
-        let Some((bundle, true)) = &job.bundle else { return Ok(None) };
+    ) -> Result<Ahead<'a>, PublishError> {
+        let Some((bundle, true)) = &job.bundle else { return Ok(Ahead::default()) };
         let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
         let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
         if let (Some(generation), Some(path)) = (&job.generation, generation_path)
             && bundle.parts.len() > 1
         {
+            let write = || write().map(|()| self.state.draft(&job.state, true));
             let beside = || History::prepare(&*self.files, path, generation, &bundle.parts).ok();
-            if let (Ok(()), prepared) = parallel::both(write, beside) {
-                return Ok(prepared);
+            if let (Ok(draft), generation) = parallel::both(write, beside) {
+                return Ok(Ahead { generation, draft: Some(draft) });
             }
             // Once more without what may have taken its room.
         }
         // In place, but perhaps not after a power cut: from the beginning, with a new file.
         write().or_else(|error| if error.is_visible() { write() } else { Err(error) })?;
-        Ok(None)
+        Ok(Ahead::default())
     }
 
     /// Writes the generation, after those of publications before whose turn failed: what was in place is in the history.

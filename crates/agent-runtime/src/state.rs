@@ -114,6 +114,13 @@ fn read_named(record: &Path) -> Option<Named> {
     serde_json::from_slice(&read(record).ok()?).ok()
 }
 
+/// A state that is ready to be written.
+pub(crate) struct Draft<'a> {
+    record: Record,
+    /// Certificates that the generation has not.
+    beside: Vec<&'a Arc<Certificate>>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Versioned {
     v: u32,
@@ -238,28 +245,41 @@ impl StateStore {
         self.snapshots().join(format!("{name}.pem"))
     }
 
-    /// Writes the state durably: the certificates that its generation has not, then the record that names the files of
-    /// both. `is_recorded` says that the generation's file was written just now, and need not be looked at.
+    /// Writes the state durably, as far as its certificates are not in its generation's file.
     ///
     /// # Errors
     /// [`PublishError`]; the old state stands then.
-    pub fn save(&self, files: &dyn Fs, state: &StoreState, is_recorded: bool) -> Result<(), PublishError> {
-        // What cannot be read now was not read before either: this state does not follow from it.
-        self.check_readable().map_err(StateError::unread)?;
+    pub fn save(&self, files: &dyn Fs, state: &StoreState) -> Result<(), PublishError> {
+        self.save_draft(files, self.draft(state, false))
+    }
+
+    /// What there is to write of a state. `is_recorded` says that the generation's file is being written or was just now, and
+    /// need not be looked at.
+    pub(crate) fn draft<'a>(&self, state: &'a StoreState, is_recorded: bool) -> Draft<'a> {
         let anchors = state.bundle.as_ref().map_or(&[][..], |bundle| &bundle.anchors);
         let published = Some(name_of(anchors.iter().copied())).filter(|name| {
             !anchors.is_empty() && (is_recorded || self.load_generation(state.generation, name).is_ok())
         });
         let mut places = Places::of(if published.is_some() { anchors } else { &[] });
         let certificates = state.certificates();
-        let beside: Vec<_> =
-            certificates.filter(|certificate| places.add(certificate.fingerprint())).collect();
-        let snapshot = match beside.as_slice() {
-            [] => String::new(),
-            some => self.save_snapshot(files, some)?,
-        };
+        let beside = certificates.filter(|certificate| places.add(certificate.fingerprint())).collect();
         let mut record = Record::of(VERSION, state, &places);
-        (record.published, record.snapshot, record.audit) = (published, snapshot, self.audit());
+        record.published = published;
+        Draft { record, beside }
+    }
+
+    /// Writes the certificates that are beside the generation, then the record that names the files of both.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub(crate) fn save_draft(&self, files: &dyn Fs, draft: Draft<'_>) -> Result<(), PublishError> {
+        // What cannot be read now was not read before either: this state does not follow from it.
+        self.check_readable().map_err(StateError::unread)?;
+        let Draft { mut record, beside } = draft;
+        if !beside.is_empty() {
+            record.snapshot = self.save_snapshot(files, &beside)?;
+        }
+        record.audit = self.audit();
         let mut json =
             serde_json::to_vec(&record).map_err(|error| PublishError::content(&self.file(), &error))?;
         json.push(b'\n');

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, mpsc};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::{AsOut as _, STANDARD};
 
 use crate::certificate::Certificate;
 use crate::fingerprint::{Fingerprint, Parts};
@@ -222,10 +221,7 @@ pub fn push_pem(text: &mut String, der: &[u8]) {
     text.push_str("-----BEGIN CERTIFICATE-----\n");
     let mut buffer = [0u8; CHUNK * 4 / 3];
     for chunk in der.chunks(CHUNK) {
-        // What is encoded fits, and is ASCII.
-        let length = STANDARD.encode_slice(chunk, &mut buffer).unwrap_or_default();
-        let letters = std::str::from_utf8(&buffer[..length]).unwrap_or_default();
-        let mut rest = letters;
+        let mut rest: &str = STANDARD.encode_as_str(chunk, buffer.as_mut_slice().as_out());
         while let Some((line, more)) = rest.split_at_checked(LETTERS) {
             text.push_str(line);
             text.push('\n');

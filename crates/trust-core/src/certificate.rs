@@ -183,6 +183,10 @@ impl Validity {
 pub fn display_name(name: &X509Name<'_>) -> String {
     const MAX_CHARS: usize = 256;
     let text = name.to_string();
+    // Nearly all are.
+    if text.len() <= MAX_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text;
+    }
     let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
     if text.chars().count() <= MAX_CHARS {
         printable.collect()

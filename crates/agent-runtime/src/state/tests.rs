@@ -135,7 +135,7 @@ fn every_field_comes_back() {
     let (directory, store) = store();
     assert_eq!(store.load().expect("no state yet"), None);
     let state = full();
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     assert_eq!(store.load().expect("loaded"), Some(state));
     let mode = fs::metadata(directory.path().join("state.json")).expect("there").mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -146,17 +146,17 @@ fn the_state_before_the_last_stays_with_its_certificates() {
     let (directory, store) = store();
     let snapshots = || fs::read_dir(directory.path().join("snapshots")).expect("there").count();
     let [first, second, third] = [full(), full(), full()];
-    store.save(&RealFs, &first, false).expect("saved");
+    store.save(&RealFs, &first).expect("saved");
     assert_eq!((snapshots(), store.load_previous()), (1, None));
-    store.save(&RealFs, &second, false).expect("saved");
+    store.save(&RealFs, &second).expect("saved");
     assert_eq!((snapshots(), store.load_previous()), (2, Some(first)));
-    store.save(&RealFs, &third, false).expect("saved");
+    store.save(&RealFs, &third).expect("saved");
     assert_eq!((snapshots(), store.load_previous()), (2, Some(second)));
     fs::write(directory.path().join("state.json"), "{").expect("written");
     assert!(store.load().is_err());
     assert!(store.load_previous().is_some(), "the spare is a file of its own");
     let _aside = store.set_aside().expect("renamed");
-    store.save(&RealFs, &full(), false).expect("saved");
+    store.save(&RealFs, &full()).expect("saved");
     assert!(store.load_previous().is_some(), "what was put aside takes no spare with it");
 }
 
@@ -164,12 +164,12 @@ fn the_state_before_the_last_stays_with_its_certificates() {
 fn a_state_whose_certificates_are_lost_is_no_state() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
     let snapshot = snapshot.expect("one").path();
     fs::write(&snapshot, "").expect("written");
     assert!(matches!(store.load(), Err(StateError::Certificates { path }) if path == snapshot));
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     assert_eq!(store.load().expect("written anew"), Some(state));
     fs::remove_file(&snapshot).expect("removed");
     assert!(matches!(store.load(), Err(StateError::Certificates { .. })));
@@ -179,7 +179,7 @@ fn a_state_whose_certificates_are_lost_is_no_state() {
 fn another_certificate_in_its_place_or_order_is_seen() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     let snapshot = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
     let snapshot = snapshot.expect("one").path();
     let text = fs::read_to_string(&snapshot).expect("text");
@@ -205,7 +205,7 @@ fn another_certificate_in_its_place_or_order_is_seen() {
 fn a_snapshot_that_is_named_by_its_text_is_read() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     let snapshots = directory.path().join("snapshots");
     let snapshot = fs::read_dir(&snapshots).expect("there").flatten().next().expect("one").path();
     let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -215,7 +215,7 @@ fn a_snapshot_that_is_named_by_its_text_is_read() {
     let json = fs::read_to_string(&record).expect("text").replace(&name(&snapshot), &by_text);
     fs::write(&record, json).expect("written");
     assert_eq!(store.load().expect("read"), Some(state.clone()));
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     assert_eq!(store.load().expect("read"), Some(state));
 }
 
@@ -237,18 +237,18 @@ fn what_the_generation_has_is_not_written_once_more() {
     let (directory, store) = store();
     let state = full();
     let text = record_generation(directory.path(), &state);
-    store.save(&RealFs, &state, true).expect("saved");
+    store.save_draft(&RealFs, store.draft(&state, true)).expect("saved");
     let beside = fs::read_dir(directory.path().join("snapshots")).expect("there").flatten().next();
     let beside = fs::read_to_string(beside.expect("one").path()).expect("text");
     assert_eq!(beside.matches("BEGIN").count(), 3, "retained, archived, rolled back to");
     assert_eq!(store.load().expect("loaded").as_ref(), Some(&state));
     assert_eq!(store.needed_generation(), Some(42));
     // Looked for, where nobody says that it was just written.
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     assert_eq!(store.needed_generation(), Some(42));
     let plain = StoreState { retained: Vec::new(), archive: Vec::new(), rollback: None, ..state.clone() };
-    store.save(&RealFs, &plain, false).expect("saved");
-    store.save(&RealFs, &plain, false).expect("saved");
+    store.save(&RealFs, &plain).expect("saved");
+    store.save(&RealFs, &plain).expect("saved");
     assert_eq!(fs::read_dir(directory.path().join("snapshots")).expect("there").count(), 0);
     assert_eq!(store.load().expect("loaded"), Some(plain));
 
@@ -258,7 +258,7 @@ fn what_the_generation_has_is_not_written_once_more() {
         assert!(matches!(store.load(), Err(StateError::Certificates { path: lost }) if lost == path));
     }
     // What the file has no more is written again beside it.
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     assert_eq!(store.needed_generation(), None);
     assert_eq!(store.load().expect("loaded"), Some(state));
 }
@@ -268,7 +268,7 @@ fn the_bundle_in_place_stands_in_for_a_generation_that_is_lost() {
     let (directory, store) = store();
     let state = full();
     let text = record_generation(directory.path(), &state);
-    store.save(&RealFs, &state, true).expect("saved");
+    store.save_draft(&RealFs, store.draft(&state, true)).expect("saved");
     fs::remove_file(directory.path().join("generations/42.pem")).expect("removed");
     assert!(store.load().is_err());
     let merged = directory.path().join("cainfo-merged.pem");
@@ -286,7 +286,7 @@ fn the_bundle_in_place_stands_in_for_a_generation_that_is_lost() {
 fn a_record_of_version_1_is_read() {
     let (directory, store) = store();
     let state = full();
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     let path = directory.path().join("state.json");
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("there")).expect("JSON");
     let mut certificates: Vec<String> = Vec::new();
@@ -324,7 +324,7 @@ fn more_than_is_written_at_once_comes_back() {
         Archived { certificate, at: at(5) }
     };
     let state = StoreState { archive: (0..1_000).map(one).collect(), ..full() };
-    store.save(&RealFs, &state, false).expect("saved");
+    store.save(&RealFs, &state).expect("saved");
     assert_eq!(store.load().expect("loaded"), Some(state));
 }
 
@@ -334,7 +334,7 @@ fn a_state_that_cannot_be_read_is_not_written_over() {
     let path = directory.path().join("state.json");
     fs::create_dir(&path).expect("in its place");
     assert!(store.check_readable().is_err_and(|error| error.may_pass()));
-    let error = store.save(&RealFs, &full(), false).expect_err("not written over");
+    let error = store.save(&RealFs, &full()).expect_err("not written over");
     assert!(error.to_string().contains("state.json"), "{error}");
 }
 

@@ -40,6 +40,11 @@ impl Decoder {
             self.base64.pop();
         }
         self.bytes.clear();
+        // Many letters at once, and no word about what is wrong; bits left over are wrong to it.
+        if base64_simd::STANDARD_NO_PAD.decode_append(&self.base64, &mut self.bytes).is_ok() {
+            return Ok(());
+        }
+        self.bytes.clear();
         BASE64.decode_vec(&self.base64, &mut self.bytes)
     }
 }
