@@ -377,8 +377,8 @@ impl Endpoint {
         }
     }
 
-    /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, by
-    /// another thread; what that leaves to be done comes back.
+    /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, and the
+    /// state drafted, by other threads; what that leaves to be done comes back.
     fn publish<'a>(
         &'a self,
         job: &'a Job,
@@ -390,9 +390,9 @@ impl Endpoint {
         if let (Some(generation), Some(path)) = (&job.generation, generation_path)
             && bundle.parts.len() > 1
         {
-            let write = || write().map(|()| self.state.draft(&job.state, true));
             let beside = || History::prepare(&*self.files, path, generation, &bundle.parts).ok();
-            if let (Ok(draft), generation) = parallel::both(write, beside) {
+            let draft = || self.state.draft(&job.state, true);
+            if let ((Ok(()), generation), draft) = parallel::both(|| parallel::both(write, beside), draft) {
                 return Ok(Ahead { generation, draft: Some(draft) });
             }
             // Once more without what may have taken its room.

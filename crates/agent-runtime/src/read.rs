@@ -96,7 +96,8 @@ impl Spare {
     pub(crate) fn take(&self, capacity: usize) -> Vec<u8> {
         let mut bytes = self.0.take();
         if bytes.capacity() < capacity {
-            return Vec::with_capacity(capacity);
+            // The next one may be a little longer. What is never written to costs nothing.
+            return Vec::with_capacity(capacity.saturating_add(capacity / 4));
         }
         bytes.clear();
         bytes

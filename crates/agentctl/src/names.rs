@@ -2,7 +2,7 @@
 //! certificates.
 
 use std::borrow::Cow;
-use std::cell::LazyCell;
+use std::cell::{Cell, LazyCell, OnceCell};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -23,8 +23,7 @@ use crate::words::short;
 /// Subjects by fingerprint.
 #[derive(Default)]
 pub(crate) struct Names<'a> {
-    /// Certificates that are at hand.
-    known: HashMap<Fingerprint, Arc<Certificate>>,
+    known: Known,
     read: HashMap<String, String>,
     /// Where else there may be some, each read only when one is asked for that is not known by then.
     further: Vec<Further<'a>>,
@@ -42,10 +41,7 @@ impl<'a> Names<'a> {
 
     /// Those of the certificates that a state speaks of.
     pub(crate) fn of_state(state: &StoreState) -> Self {
-        let mut known = HashMap::with_capacity(state.certificates().count());
-        let certificates = state.certificates();
-        known.extend(certificates.map(|certificate| (certificate.fingerprint(), Arc::clone(certificate))));
-        Self { known, ..Self::default() }
+        Self { known: Known::of(state.certificates().cloned().collect()), ..Self::default() }
     }
 
     /// With those of the anchors that something has moved or kept: from the store as it is, as it was, and from the
@@ -74,8 +70,7 @@ impl<'a> Names<'a> {
 
     /// The subject as the comments of the store have it, or nothing.
     pub(crate) fn get(&self, fingerprint: &str) -> Cow<'_, str> {
-        let known = || self.known.get(&fingerprint.parse().ok()?);
-        if let Some(certificate) = known() {
+        if let Some(certificate) = fingerprint.parse().ok().and_then(|digits| self.known.get(digits)) {
             return subject_comment(certificate);
         }
         let read = self.read.get(fingerprint);
@@ -107,6 +102,35 @@ impl<'a> Names<'a> {
         let (came, went) = (styled(GOOD, "+"), styled(BAD, "-"));
         added.iter().try_for_each(|anchor| write(&came, anchor))?;
         removed.iter().try_for_each(|anchor| write(&went, anchor))
+    }
+}
+
+/// Certificates that are at hand.
+#[derive(Default)]
+struct Known {
+    list: Vec<Arc<Certificate>>,
+    /// They are asked for in their own order, nearly always. As long as they are, the next one is looked for from here.
+    next: Cell<usize>,
+    /// From then on.
+    places: OnceCell<HashMap<Fingerprint, usize>>,
+}
+
+impl Known {
+    fn of(list: Vec<Arc<Certificate>>) -> Self {
+        Self { list, ..Self::default() }
+    }
+
+    fn get(&self, fingerprint: Fingerprint) -> Option<&Arc<Certificate>> {
+        let next = self.next.get();
+        let ahead = self.list.get(next..)?.iter().position(|known| known.fingerprint() == fingerprint);
+        // Whatever comes after one that is not ahead would be looked for among all of them.
+        self.next.set(ahead.map_or(self.list.len(), |steps| next + steps + 1));
+        if let Some(steps) = ahead {
+            return self.list.get(next + steps);
+        }
+        let places =
+            self.places.get_or_init(|| self.list.iter().map(|known| known.fingerprint()).zip(0..).collect());
+        self.list.get(*places.get(&fingerprint)?)
     }
 }
 
@@ -211,6 +235,22 @@ fn open(path: &Path) -> Option<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_is_found_in_any_order() {
+        let certificate = |number: u8| Arc::new(Certificate::known(vec![number]));
+        // As sources have them: some twice.
+        let list: Vec<_> = [1, 2, 3, 2, 3, 4, 5, 1].map(certificate).into();
+        for order in [vec![1, 2, 3, 4, 5], vec![5, 4, 3, 2, 1], vec![2, 9, 3, 1, 9, 5], vec![1, 1, 2, 2]] {
+            let known = Known::of(list.clone());
+            for number in order {
+                let wanted = certificate(number).fingerprint();
+                let found = known.get(wanted).map(|found| found.fingerprint());
+                assert_eq!(found, Some(wanted).filter(|_| number < 9), "{number}");
+            }
+        }
+        assert!(Known::default().get(certificate(1).fingerprint()).is_none());
+    }
 
     #[test]
     fn anchors_come_from_the_comments_of_the_store() {
