@@ -163,7 +163,8 @@ impl Page {
         render: impl FnOnce(&T, &mut Self) -> io::Result<()>,
     ) -> io::Result<Vec<u8>> {
         render(value, &mut self)?;
-        let text = String::from_utf8_lossy(&self.text);
+        let text = String::from_utf8(self.text)
+            .unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned());
         if self.colour == anstream::ColorChoice::Never && self.width.is_none() {
             return Ok(plain(&text).into_bytes());
         }

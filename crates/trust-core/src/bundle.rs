@@ -256,7 +256,6 @@ fn comment(value: &str) -> Cow<'_, str> {
 
 /// Appends what [`comment`] makes of a text.
 pub fn push_comment(text: &mut String, value: &str) {
-    const MAX_DASHES: usize = 4;
     // Nearly all are.
     if is_plain(value) {
         text.push_str(value);
@@ -276,8 +275,15 @@ pub fn push_comment(text: &mut String, value: &str) {
 }
 
 fn is_plain(value: &str) -> bool {
-    value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !value.contains("-----")
+    let mut dashes = 0;
+    value.bytes().all(|byte| {
+        dashes = if byte == b'-' { dashes + 1 } else { 0 };
+        matches!(byte, b' '..=b'~') && dashes <= MAX_DASHES
+    })
 }
+
+/// In a row: five open a marker.
+const MAX_DASHES: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -8,15 +8,30 @@ use std::thread;
 pub(crate) const MANY: usize = 1_000;
 
 /// What `work` makes of each, in their order.
-pub(crate) fn map<T: Send, R: Send>(mut list: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<T: Send, R: Send>(list: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    /// A thread comes for so many at a time: one that started late is not waited for.
+    const SOME: usize = 200;
     if list.len() < MANY {
         return list.into_iter().map(work).collect();
     }
-    let rest = list.split_off(list.len() / 2);
-    let all = |part: Vec<T>| part.into_iter().map(&work).collect::<Vec<R>>();
-    let (mut first, second) = both(|| all(list), || all(rest));
-    first.extend(second);
-    first
+    let length = list.len();
+    let left = Mutex::new((0.., list.into_iter()));
+    let some = || {
+        let (numbers, list) = &mut *left.lock().unwrap_or_else(PoisonError::into_inner);
+        let some: Vec<T> = list.take(SOME).collect();
+        numbers.next().filter(|_| !some.is_empty()).map(|number: usize| (number, some))
+    };
+    let done = || {
+        let done =
+            |(number, some): (usize, Vec<T>)| (number, some.into_iter().map(&work).collect::<Vec<R>>());
+        std::iter::from_fn(some).map(done).collect::<Vec<_>>()
+    };
+    let (mut all, others) = both(done, done);
+    all.extend(others);
+    all.sort_unstable_by_key(|(number, _)| *number);
+    let mut results = Vec::with_capacity(length);
+    all.into_iter().for_each(|(_, some)| results.extend(some));
+    results
 }
 
 /// Both results; of one thread, the first before the second, where the system gives no second one.

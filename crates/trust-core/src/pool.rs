@@ -47,6 +47,7 @@ impl<'a> Pool<'a> {
         };
         // One that is in these twice gets its one value here.
         let mut known = pool.borrow_mut();
+        known.reserve(certificates.len());
         for certificate in certificates.iter_mut().flatten() {
             match known.entry(certificate.fingerprint()) {
                 Entry::Occupied(entry) => certificate.clone_from(entry.get()),
