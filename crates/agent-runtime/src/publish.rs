@@ -60,6 +60,10 @@ pub trait Fs: Send + Sync {
     /// The system's.
     fn write(&self, file: &File, bytes: &[u8]) -> Result<usize, Errno>;
 
+    /// Has the disk begin with these bytes of the file, from `offset` on, where that can be asked for. Nothing is waited for
+    /// and nothing promised: that is [`Self::sync_file`]'s.
+    fn begin_sync(&self, _file: &File, _offset: u64, _length: usize) {}
+
     /// Gives the file to a user and a group.
     ///
     /// # Errors
@@ -295,7 +299,17 @@ impl<'a> Target<'a> {
     }
 
     fn fill(&self, file: &File, content: Content<'_>, mode: u32, owner: Owner) -> Result<(), PublishError> {
-        content(&mut |part| self.write_all(file, part))?;
+        /// What is less is on the disk in the time that a call takes.
+        const LARGE: usize = 256 << 10;
+        let mut written = 0;
+        content(&mut |part| {
+            self.write_all(file, part)?;
+            if part.len() >= LARGE {
+                self.fs.begin_sync(file, written, part.len());
+            }
+            written += part.len() as u64;
+            Ok(())
+        })?;
         match owner {
             Owner::OfDirectory => self.give_away(file)?,
             Owner::Of { uid, gid } => self.give_to(file, uid, gid)?,

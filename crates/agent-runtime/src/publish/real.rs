@@ -33,6 +33,18 @@ impl Fs for RealFs {
         rustix::io::write(file, bytes)
     }
 
+    #[cfg(target_os = "linux")]
+    fn begin_sync(&self, file: &File, offset: u64, length: usize) {
+        // Linux starts to write what is said not to be needed soon. What is under way stays in memory, so whoever reads the
+        // file next still finds it there (measured, Linux 6.18 on ext4).
+        let _as_late_as_ever = rustix::fs::fadvise(
+            file,
+            offset,
+            std::num::NonZeroU64::new(length as u64),
+            rustix::fs::Advice::DontNeed,
+        );
+    }
+
     fn change_owner(&self, file: &File, uid: u32, gid: u32) -> Result<(), Errno> {
         rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
     }
