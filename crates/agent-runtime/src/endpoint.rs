@@ -3,7 +3,7 @@
 //! The daemon runs the jobs beside its loop; `agentctl` without a daemon runs them one after another, under the same
 //! lock. What they do is the same.
 
-use std::cell::LazyCell;
+use std::cell::{LazyCell, OnceCell};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -31,7 +31,7 @@ use crate::lock::{Lock, LockError};
 use crate::look::{Look, StorePaths, glance, look, policy_in_force};
 use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
-use crate::publish::{BUNDLE_MODE, Fs, Prepared, PublishError, RealFs, publish_parts};
+use crate::publish::{self, BUNDLE_MODE, Fs, Prepared, PublishError, RealFs, publish_made, publish_parts};
 use crate::read::Rules;
 use crate::reader::DisposableReader;
 use crate::servers::server_key;
@@ -377,26 +377,35 @@ impl Endpoint {
         }
     }
 
-    /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, and the
-    /// state drafted, by other threads; what that leaves to be done comes back.
+    /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, by
+    /// another thread, and the state is drafted; what that leaves to be done comes back.
     fn publish<'a>(
         &'a self,
         job: &'a Job,
         generation_path: Option<&'a Path>,
     ) -> Result<Ahead<'a>, PublishError> {
         let Some((bundle, true)) = &job.bundle else { return Ok(Ahead::default()) };
-        let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
-        let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
+        let draft = OnceCell::new();
         if let (Some(generation), Some(path)) = (&job.generation, generation_path)
             && bundle.parts.len() > 1
         {
+            let write = || {
+                let content: publish::Content<'_> = &|put| {
+                    bundle.parts.iter().try_for_each(|part| put(part.as_bytes()))?;
+                    // While the disk is at it.
+                    draft.get_or_init(|| self.state.draft(&job.state, true));
+                    Ok(())
+                };
+                publish_made(&*self.files, &self.paths.merged, content, BUNDLE_MODE)
+            };
             let beside = || History::prepare(&*self.files, path, generation, &bundle.parts).ok();
-            let draft = || self.state.draft(&job.state, true);
-            if let ((Ok(()), generation), draft) = parallel::both(|| parallel::both(write, beside), draft) {
-                return Ok(Ahead { generation, draft: Some(draft) });
+            if let (Ok(()), generation) = parallel::both(write, beside) {
+                return Ok(Ahead { generation, draft: draft.into_inner() });
             }
             // Once more without what may have taken its room.
         }
+        let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
+        let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
         // In place, but perhaps not after a power cut: from the beginning, with a new file.
         write().or_else(|error| if error.is_visible() { write() } else { Err(error) })?;
         Ok(Ahead::default())
