@@ -62,7 +62,7 @@ pub trait Fs: Send + Sync {
 
     /// Has the disk begin with these bytes of the file, from `offset` on, where that can be asked for. Nothing is waited for
     /// and nothing promised: that is [`Self::sync_file`]'s.
-    fn begin_sync(&self, _file: &File, _offset: u64, _length: usize) {}
+    fn begin_sync(&self, _file: &File, _offset: u64, _length: u64) {}
 
     /// Gives the file to a user and a group.
     ///
@@ -300,14 +300,15 @@ impl<'a> Target<'a> {
 
     fn fill(&self, file: &File, content: Content<'_>, mode: u32, owner: Owner) -> Result<(), PublishError> {
         /// What is less is on the disk in the time that a call takes.
-        const LARGE: usize = 256 << 10;
-        let mut written = 0;
+        const LARGE: u64 = 512 << 10;
+        let (mut begun, mut written) = (0, 0);
         content(&mut |part| {
             self.write_all(file, part)?;
-            if part.len() >= LARGE {
-                self.fs.begin_sync(file, written, part.len());
-            }
             written += part.len() as u64;
+            if written - begun >= LARGE {
+                self.fs.begin_sync(file, begun, written - begun);
+                begun = written;
+            }
             Ok(())
         })?;
         match owner {

@@ -34,22 +34,26 @@ pub(crate) fn map<T: Send, R: Send>(list: Vec<T>, work: impl Fn(T) -> R + Sync) 
     results
 }
 
-/// Both results; of one thread, the first before the second, where the system gives no second one.
+/// Both results. The second is worked out by a second thread, or by this one where it is done before the other has begun,
+/// or where the system gives none.
 ///
 /// # Panics
 /// Where either does.
 pub fn both<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
-    // What could not be given to a thread is still there.
     let there = Mutex::new(Some(there));
-    let take = || there.lock().unwrap_or_else(PoisonError::into_inner).take().map(|work| work());
+    // Whoever comes first.
+    let take = || {
+        let work = there.lock().unwrap_or_else(PoisonError::into_inner).take();
+        work.map(|work| work())
+    };
     thread::scope(|scope| {
         let second = thread::Builder::new().spawn_scoped(scope, take);
         let first = here();
-        let second = match second {
-            Ok(second) => second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => take(),
-        };
-        (first, second.expect("whoever takes the work does it, and it is taken once"))
+        let mine = take();
+        let theirs = second
+            .ok()
+            .and_then(|second| second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        (first, mine.or(theirs).expect("whoever takes the work does it, and both have tried to take it"))
     })
 }
 

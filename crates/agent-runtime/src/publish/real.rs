@@ -34,13 +34,13 @@ impl Fs for RealFs {
     }
 
     #[cfg(target_os = "linux")]
-    fn begin_sync(&self, file: &File, offset: u64, length: usize) {
+    fn begin_sync(&self, file: &File, offset: u64, length: u64) {
         // Linux starts to write what is said not to be needed soon. What is under way stays in memory, so whoever reads the
         // file next still finds it there (measured, Linux 6.18 on ext4).
         let _as_late_as_ever = rustix::fs::fadvise(
             file,
             offset,
-            std::num::NonZeroU64::new(length as u64),
+            std::num::NonZeroU64::new(length),
             rustix::fs::Advice::DontNeed,
         );
     }
