@@ -612,3 +612,6 @@ fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
