@@ -347,6 +347,16 @@ impl Endpoint {
         look
     }
 
+    /// An event causes the next look, which believes what only a timer's could find otherwise.
+    pub(crate) fn hinted(&self) {
+        self.memory.hint();
+    }
+
+    /// A timer does.
+    pub(crate) fn suspects(&self) {
+        self.memory.suspect();
+    }
+
     /// The next look reads every file, whatever its times say.
     pub fn read_all_next(&self) {
         self.memory.forget();

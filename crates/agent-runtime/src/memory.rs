@@ -3,12 +3,16 @@
 //! A file whose way, inode, size and times are the same is not read again: its SHA-256 is known. This holds on disks of
 //! this machine, for files that have been left alone for a minute, and for a number of looks, after which everything is
 //! read whatever it says of itself. Whoever asks for a regeneration has everything read as well ([`Memory::forget`]).
+//!
+//! What was written within that minute may be written once more through memory without a trace, and without an event: so
+//! no look that an event caused could find that but by chance. Such a look believes it for half a minute ([`Memory::hint`]);
+//! the next one that a timer causes reads it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use trust_core::Fingerprint;
 
@@ -25,6 +29,8 @@ pub(crate) struct Memory(Mutex<Kept>);
 struct Kept {
     known: Known,
     looks: u32,
+    /// An event causes the next look, and nothing else.
+    hinted: bool,
     /// Counts what was said to forget: a look that was under way then leaves nothing behind.
     forgotten: u64,
 }
@@ -41,6 +47,8 @@ struct Known {
 #[derive(Debug, Clone)]
 pub(crate) struct KnownFile {
     trail: Trail,
+    /// When it was read, where it may be written to without a trace.
+    unsettled: Option<SystemTime>,
     /// SHA-256 of it.
     pub(crate) sha256: Fingerprint,
     /// The directories to watch for it.
@@ -52,6 +60,7 @@ pub(crate) struct KnownFile {
 #[derive(Debug, Clone)]
 struct KnownDirectory {
     trail: Trail,
+    unsettled: Option<SystemTime>,
     files: Vec<PathBuf>,
 }
 
@@ -73,6 +82,7 @@ impl Memory {
         Recollection {
             memory: self,
             forgotten: kept.forgotten,
+            hinted: std::mem::take(&mut kept.hinted),
             now,
             known,
             found: Known::default(),
@@ -80,9 +90,20 @@ impl Memory {
         }
     }
 
+    /// An event causes the next look.
+    pub(crate) fn hint(&self) {
+        self.kept().hinted = true;
+    }
+
+    /// So does something else.
+    pub(crate) fn suspect(&self) {
+        self.kept().hinted = false;
+    }
+
     /// The next look reads everything.
     pub(crate) fn forget(&self) {
         let mut kept = self.kept();
+        kept.hinted = false;
         kept.known = Known::default();
         kept.looks = 0;
         kept.forgotten += 1;
@@ -98,6 +119,7 @@ impl Memory {
 pub(crate) struct Recollection<'a> {
     memory: &'a Memory,
     forgotten: u64,
+    hinted: bool,
     now: SystemTime,
     known: Known,
     found: Known,
@@ -107,7 +129,10 @@ pub(crate) struct Recollection<'a> {
 impl Recollection<'_> {
     /// The file of this path, if a reading would find what the last one found.
     pub(crate) fn file(&mut self, path: &Path) -> Option<KnownFile> {
-        let file = self.known.files.remove(path).filter(|file| file.trail.still_holds(&mut self.glances))?;
+        let file = self.known.files.remove(path).filter(|file| self.believes(file.unsettled))?;
+        if !file.trail.still_holds(&mut self.glances) {
+            return None;
+        }
         self.found.files.insert(path.to_owned(), file.clone());
         Some(file)
     }
@@ -115,20 +140,26 @@ impl Recollection<'_> {
     /// Whether something is known of this path that still holds.
     pub(crate) fn recalls(&mut self, path: &Path) -> bool {
         let known = &self.known;
-        let trail = known
+        let found = known
             .files
             .get(path)
-            .map(|file| &file.trail)
-            .or_else(|| known.directories.get(path).map(|directory| &directory.trail))
-            .or_else(|| known.absent.get(path).map(|absence| &absence.trail));
-        trail.is_some_and(|trail| trail.still_holds(&mut self.glances))
+            .map(|file| (&file.trail, file.unsettled))
+            .or_else(|| known.directories.get(path).map(|found| (&found.trail, found.unsettled)))
+            .or_else(|| known.absent.get(path).map(|absence| (&absence.trail, None)));
+        let Some((trail, unsettled)) = found else { return false };
+        self.believes(unsettled) && trail.still_holds(&mut self.glances)
+    }
+
+    fn believes(&self, unsettled: Option<SystemTime>) -> bool {
+        let is_young = |read| self.now.duration_since(read).is_ok_and(|age| age < YOUNG);
+        unsettled.is_none_or(|read| self.hinted && is_young(read))
     }
 
     /// Remembers a file that was read.
     pub(crate) fn note_file(&mut self, path: &Path, file: &FileBytes, sha256: Fingerprint) {
-        if let Some(trail) = self.worth(file.trail.as_ref()) {
-            let known =
-                KnownFile { trail, sha256, hops: file.hops.clone(), real_path: file.real_path.clone() };
+        if let Some((trail, unsettled)) = self.worth(file.trail.as_ref()) {
+            let (hops, real_path) = (file.hops.clone(), file.real_path.clone());
+            let known = KnownFile { trail, unsettled, sha256, hops, real_path };
             self.found.files.insert(path.to_owned(), known);
         }
     }
@@ -154,15 +185,18 @@ impl Recollection<'_> {
     /// The files of this directory, if a list made now would be the same.
     pub(crate) fn directory(&mut self, path: &Path) -> Option<Vec<PathBuf>> {
         let known = self.known.directories.remove(path);
-        let directory = known.filter(|directory| directory.trail.still_holds(&mut self.glances))?;
+        let directory = known.filter(|directory| self.believes(directory.unsettled))?;
+        if !directory.trail.still_holds(&mut self.glances) {
+            return None;
+        }
         self.found.directories.insert(path.to_owned(), directory.clone());
         Some(directory.files)
     }
 
     /// Remembers a directory that was listed.
     pub(crate) fn note_directory(&mut self, path: &Path, listing: &Listing) {
-        if let Some(trail) = self.worth(listing.trail.as_ref()) {
-            let known = KnownDirectory { trail, files: listing.files.clone() };
+        if let Some((trail, unsettled)) = self.worth(listing.trail.as_ref()) {
+            let known = KnownDirectory { trail, unsettled, files: listing.files.clone() };
             self.found.directories.insert(path.to_owned(), known);
         }
     }
@@ -185,6 +219,7 @@ impl Recollection<'_> {
 
     /// Ends a look that came to nothing: all is known as before but what turned out not to be so.
     pub(crate) fn put_back(mut self) {
+        self.memory.kept().hinted = self.hinted;
         let known = std::mem::take(&mut self.known);
         self.found.files.extend(known.files);
         self.found.directories.extend(known.directories);
@@ -192,8 +227,11 @@ impl Recollection<'_> {
         self.found.bundle = self.found.bundle.take().or(known.bundle);
     }
 
-    fn worth(&self, trail: Option<&Trail>) -> Option<Trail> {
-        trail.filter(|trail| trail.is_settled(self.now)).cloned()
+    /// The trail if it is worth to be remembered, and when it was walked if only for a while.
+    fn worth(&self, trail: Option<&Trail>) -> Option<(Trail, Option<SystemTime>)> {
+        let trail = trail.filter(|trail| trail.is_past_a_tick(self.now))?;
+        let unsettled = Some(self.now).filter(|now| !trail.is_settled(*now));
+        Some((trail.clone(), unsettled))
     }
 }
 
@@ -205,6 +243,9 @@ impl Drop for Recollection<'_> {
         }
     }
 }
+
+/// As long as a timer takes to cause a look, whether events come or not.
+const YOUNG: Duration = Duration::from_secs(30);
 
 /// After so many looks everything is read: ten minutes at the slow pace, for whatever changes a file and leaves no trace.
 const EVERY: u32 = 20;

@@ -229,6 +229,7 @@ impl Runner {
                 () = until(self.hint_at) => self.follow(),
                 () = until(self.wake) => {
                     self.wake = None;
+                    self.endpoint.suspects();
                     self.handle(Event::Timer);
                 }
                 proofs = next_proofs(&mut self.inquiry) => self.handle(Event::Proven(proofs)),
@@ -262,6 +263,7 @@ impl Runner {
     fn follow(&mut self) {
         self.hint_at = None;
         self.followed = Some(Instant::now());
+        self.endpoint.hinted();
         self.handle(Event::Hint);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rustix::io::Errno;
+use test_support::poll;
 use trust_core::bundle::push_pem;
 use trust_core::engine::{Ask, Outcome, Trigger};
 
@@ -35,7 +36,8 @@ impl Scratch {
 
     fn regenerate(&self, files: Arc<dyn Fs>) -> Arc<Outcome> {
         let endpoint = self.endpoint(files);
-        let lock = endpoint.open().expect("the lock");
+        // A child that another test starts holds it too until it is another program.
+        let lock = poll::until("the lock", || endpoint.open().ok());
         let by = Trigger::Operator { uid: 0, pid: None };
         let ask = Ask { id: 0, by, force: false, dry_run: false, order: None };
         regenerate(&endpoint, Some(&lock), &self.settings, &SystemClock::default(), ask).outcome

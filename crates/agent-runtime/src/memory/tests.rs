@@ -85,6 +85,49 @@ fn a_file_that_was_just_written_is_not() {
 }
 
 #[test]
+fn one_that_was_written_within_a_minute_is_believed_where_an_event_causes_the_look_and_not_for_long() {
+    let place = Place::new();
+    if !is_steady(&place) {
+        return;
+    }
+    let read = SystemTime::now() + Duration::from_secs(10);
+    let knows = |after: u64| {
+        let mut look = place.memory.recall(read + Duration::from_secs(after));
+        let recalls = look.recalls(&place.path(NAME));
+        assert_eq!(
+            look.file(&place.path(NAME)).is_some(),
+            recalls,
+            "what is asked for ahead is what is wanted"
+        );
+        recalls
+    };
+    place.note(NAME, read);
+    assert!(!knows(1), "a timer's look reads it");
+    place.note(NAME, read);
+    place.memory.hint();
+    assert!(knows(1));
+    assert!(!knows(2), "the hint was for one look");
+    place.note(NAME, read);
+    place.memory.hint();
+    assert!(!knows(31), "not for longer than a timer takes");
+    place.note(NAME, read);
+    place.memory.hint();
+    place.memory.suspect();
+    assert!(!knows(1), "something else causes the look as well");
+    place.note(NAME, read);
+    place.memory.hint();
+    place.memory.recall(read).put_back();
+    assert!(knows(1), "a look that came to nothing does not count");
+    place.note(NAME, SystemTime::now() + Duration::from_secs(1));
+    place.memory.hint();
+    assert!(!knows(1), "within a tick of the clock nothing shows");
+    place.note(NAME, read);
+    place.memory.hint();
+    place.write(NAME, "changed");
+    assert!(!knows(1), "a change shows");
+}
+
+#[test]
 fn whatever_happens_to_it_shows() {
     type Happening = (&'static str, fn(&Place));
     let happenings: [Happening; 9] = [

@@ -8,8 +8,6 @@ use rustix::fs::RawMode;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::trail::SETTLED;
-
 /// What `fstat` says, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Facts {
@@ -52,9 +50,9 @@ impl Facts {
         key(self) == key(other)
     }
 
-    /// Whether it was left alone for long enough at this time. A time to come says nothing.
-    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
-        let left_alone = |time| now.duration_since(system_time(time)).is_ok_and(|age| age >= SETTLED);
+    /// Whether it was left alone for so long at this time. A time to come says nothing.
+    pub(super) fn is_left_alone(&self, long: Duration, now: SystemTime) -> bool {
+        let left_alone = |time| now.duration_since(system_time(time)).is_ok_and(|age| age >= long);
         left_alone(self.changed) && left_alone(self.modified)
     }
 

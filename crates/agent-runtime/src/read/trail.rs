@@ -43,7 +43,16 @@ impl Trail {
 
     /// Whether what counts whole was left alone for long enough at this time that a later change shows in its times.
     pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
-        self.marks.iter().filter(|mark| mark.whole).all(|mark| mark.facts.is_settled(now))
+        self.is_left_alone(SETTLED, now)
+    }
+
+    /// Whether a later change shows in the times, but for one through memory.
+    pub(crate) fn is_past_a_tick(&self, now: SystemTime) -> bool {
+        self.is_left_alone(TICK, now)
+    }
+
+    fn is_left_alone(&self, long: Duration, now: SystemTime) -> bool {
+        self.marks.iter().filter(|mark| mark.whole).all(|mark| mark.facts.is_left_alone(long, now))
     }
 }
 
@@ -156,7 +165,7 @@ impl Own {
 
     /// As [`Trail::is_settled`].
     pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
-        self.0.is_settled(now)
+        self.0.is_left_alone(SETTLED, now)
     }
 }
 
@@ -200,4 +209,7 @@ fn is_steady(_file: &File) -> bool {
 /// For so long a file must have been left alone. Two changes within one tick of the clock leave the same times behind,
 /// which a second would cover. A page that is written through memory changes the times only when it was clean before,
 /// and it is clean again once it was written back: by default after 30 seconds, looked for every five.
-pub(super) const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Longer than any tick of a clock that the file systems in question take their times from.
+const TICK: Duration = Duration::from_secs(2);
