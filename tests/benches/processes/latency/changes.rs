@@ -27,6 +27,7 @@ pub(super) const CHANGES: &[Change] = &[
     Change { name: "written in place", before: nothing, make: in_place },
     Change { name: "written in three pieces, from the last one", before: nothing, make: in_pieces },
     Change { name: AS_THE_FLOOR, before: nothing, make: renamed },
+    Change { name: "a file of the store's own, renamed over", before: nothing, make: bootstrap_renamed },
     Change { name: "symlink swapped", before: linked_directory, make: swapped },
     Change { name: "directory replaced", before: nothing, make: directory_replaced },
     Change { name: "file deleted and put back", before: nothing, make: put_back },
@@ -39,6 +40,7 @@ pub(super) const CHANGES: &[Change] = &[
 pub(super) struct Scene<'a> {
     pub(super) endpoint: Endpoint,
     own: String,
+    bootstrap: String,
     fresh: &'a [String],
 }
 
@@ -46,8 +48,9 @@ impl<'a> Scene<'a> {
     /// As the change needs it.
     pub(super) fn new(base: &[String], fresh: &'a [String], change: &Change) -> Self {
         let endpoint = corpus::endpoint(base);
-        let own = fs::read_to_string(endpoint.ca_info()).expect("a source of ours");
-        let scene = Self { endpoint, own, fresh };
+        let read = |path: PathBuf| fs::read_to_string(path).expect("a source of ours");
+        let (own, bootstrap) = (read(endpoint.ca_info()), read(endpoint.bootstrap()));
+        let scene = Self { endpoint, own, bootstrap, fresh };
         (change.before)(&scene);
         scene
     }
@@ -96,6 +99,11 @@ fn in_pieces(scene: &Scene<'_>, number: usize) -> Instant {
 
 fn renamed(scene: &Scene<'_>, number: usize) -> Instant {
     rename_over(&scene.file(), &scene.content(number))
+}
+
+/// No child is needed to read it.
+fn bootstrap_renamed(scene: &Scene<'_>, number: usize) -> Instant {
+    rename_over(&scene.endpoint.bootstrap(), &(scene.bootstrap.clone() + &scene.fresh[..=number].concat()))
 }
 
 /// `ca.pem -> current/ca.pem`, `current -> version`: as Kubernetes mounts a ConfigMap.
