@@ -3,21 +3,19 @@
 //! The daemon runs the jobs beside its loop; `agentctl` without a daemon runs them one after another, under the same
 //! lock. What they do is the same.
 
-use std::cell::{LazyCell, OnceCell};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agent_management::refresh::{Content, Set};
 use jiff::Timestamp;
 use trust_core::bundle::Bundle;
-use trust_core::engine::{Carried, Order, Trigger};
+use trust_core::engine::{Order, Trigger};
 use trust_core::guard::Guard;
 use trust_core::history::Generation;
-use trust_core::parallel;
 use trust_core::plan::{Settings as TrustSettings, StoreState};
 use trust_core::policy::{Effective, Warning};
 use trust_core::source::Failure;
@@ -31,11 +29,15 @@ use crate::lock::{Lock, LockError};
 use crate::look::{Look, StorePaths, glance, look, policy_in_force};
 use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
-use crate::publish::{self, BUNDLE_MODE, Fs, Prepared, PublishError, RealFs, publish_made, publish_parts};
+use crate::publish::{Fs, PublishError, RealFs};
 use crate::read::Rules;
 use crate::reader::DisposableReader;
 use crate::servers::server_key;
-use crate::state::{AuditMark, Draft, StateError, StateStore};
+use crate::state::{AuditMark, StateError, StateStore};
+
+mod carry;
+#[cfg(test)]
+mod tests;
 
 /// How long a source must have been quiet before what it lost leaves the store. Longer than the two seconds that tools
 /// are known to take between two pieces of one file.
@@ -58,13 +60,6 @@ pub struct Endpoint {
     security: agent_config::Security,
     /// The places of what servers send.
     disk: Disk,
-}
-
-/// What was done while a long bundle was written.
-#[derive(Default)]
-struct Ahead<'a> {
-    generation: Option<Prepared<'a>>,
-    draft: Option<Draft<'a>>,
 }
 
 /// A generation and the text of its bundle.
@@ -362,100 +357,6 @@ impl Endpoint {
         self.memory.forget();
     }
 
-    /// Writes the bundle where it is to be written, then the generation where it is a new one, then the state. Blocks on
-    /// files.
-    #[must_use]
-    pub fn carry(&self, job: &Job) -> Carried {
-        // A store that follows from another state than the last might have in it what was distrusted since.
-        if let Err(error) = self.state.check_readable() {
-            return Carried::Failed(failure(&error.unread()));
-        }
-        let path = job.generation.as_ref().map(|generation| self.history.path(generation.number));
-        let ahead = match self.publish(job, path.as_deref()) {
-            Ok(ahead) => ahead,
-            Err(error) => return Carried::Failed(failure(&error)),
-        };
-        let recorded = self.record(job, ahead.generation);
-        self.note(job);
-        let draft = || ahead.draft.unwrap_or_else(|| self.state.draft(&job.state, job.generation.is_some()));
-        match recorded.and_then(|()| self.state.save_draft(&*self.files, draft())) {
-            Ok(()) => {
-                self.state.remove_aside(SystemTime::now(), self.keep.max_age);
-                Carried::Done
-            }
-            Err(error) => Carried::StateFailed(failure(&error)),
-        }
-    }
-
-    /// Writes the bundle where it is to be written. The generation of a long one is written to the disk beside it, by
-    /// another thread, and the state is drafted; what that leaves to be done comes back.
-    fn publish<'a>(
-        &'a self,
-        job: &'a Job,
-        generation_path: Option<&'a Path>,
-    ) -> Result<Ahead<'a>, PublishError> {
-        let Some((bundle, true)) = &job.bundle else { return Ok(Ahead::default()) };
-        let draft = OnceCell::new();
-        if let (Some(generation), Some(path)) = (&job.generation, generation_path)
-            && bundle.parts.len() > 1
-        {
-            let write = || {
-                let content: publish::Content<'_> = &|put| {
-                    bundle.parts.iter().try_for_each(|part| put(part.as_bytes()))?;
-                    // While the disk is at it.
-                    draft.get_or_init(|| self.state.draft(&job.state, true));
-                    Ok(())
-                };
-                publish_made(&*self.files, &self.paths.merged, content, BUNDLE_MODE)
-            };
-            let beside = || History::prepare(&*self.files, path, generation, &bundle.parts).ok();
-            if let (Ok(()), generation) = parallel::both(write, beside) {
-                return Ok(Ahead { generation, draft: draft.into_inner() });
-            }
-            // Once more without what may have taken its room.
-        }
-        let parts: Vec<&[u8]> = bundle.parts.iter().map(String::as_bytes).collect();
-        let write = || publish_parts(&*self.files, &self.paths.merged, &parts, BUNDLE_MODE);
-        // In place, but perhaps not after a power cut: from the beginning, with a new file.
-        write().or_else(|error| if error.is_visible() { write() } else { Err(error) })?;
-        Ok(Ahead::default())
-    }
-
-    /// Writes the generation, after those of publications before whose turn failed: what was in place is in the history.
-    fn record(&self, job: &Job, prepared: Option<Prepared<'_>>) -> Result<(), PublishError> {
-        /// Each holds a bundle in memory. So many publications while the state cannot be written are a fault of weeks.
-        const MAX_OWED: usize = 16;
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        let needed = LazyCell::new(|| self.state.needed_generation());
-        let is_needed = |number| *needed == Some(number);
-        let add = |generation: &Generation, bundle: &[String]| {
-            self.history.add(&*self.files, generation, bundle, self.keep, is_needed)
-        };
-        let mut earlier = Ok(());
-        while let Some((generation, bundle)) = owed.first()
-            && earlier.is_ok()
-        {
-            earlier = add(generation, bundle);
-            if earlier.is_ok() {
-                owed.remove(0);
-            }
-        }
-        let (Some(generation), Some((bundle, _))) = (&job.generation, &job.bundle) else { return earlier };
-        let finish = |prepared| self.history.finish(prepared, generation, self.keep, is_needed);
-        let written = earlier.and_then(|()| match prepared.map(finish) {
-            Some(Ok(())) => Ok(()),
-            // What could not be done beside the bundle may be possible now.
-            Some(Err(_)) | None => add(generation, &bundle.parts),
-        });
-        if written.is_err() {
-            owed.push((Generation::clone(generation), bundle.parts.clone()));
-            if owed.len() > MAX_OWED {
-                owed.remove(0);
-            }
-        }
-        written
-    }
-
     /// The record of changes.
     #[must_use]
     pub fn audit(&self) -> &Audit {
@@ -622,6 +523,3 @@ fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

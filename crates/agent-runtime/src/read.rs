@@ -5,7 +5,6 @@
 //! and the file that was judged is the one that is read. Reading never waits for a writer, never opens a device, and
 //! stops at a limit whatever the file says of its size.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ mod facts;
 mod handle;
 mod list;
 mod rules;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod trail;
@@ -27,6 +27,7 @@ mod walk;
 
 pub use error::{Kind, ReadError};
 pub use list::{Listing, judge_directory, list_directory};
+pub use spare::Spare;
 pub use trail::Trail;
 pub(crate) use trail::{Glances, Own};
 
@@ -84,29 +85,6 @@ pub fn read_file(path: &Path, rules: &Rules) -> Result<FileBytes, ReadError> {
 /// As [`read_file`].
 pub(crate) fn read_into(path: &Path, rules: &Rules, spare: &Spare) -> Result<FileBytes, ReadError> {
     read_with(&Platform, path, rules, spare)
-}
-
-/// The memory of a file that was read and is done with: the next one is read into it. To make a page of memory takes the
-/// kernel longer than to fill it.
-#[derive(Debug, Default)]
-pub struct Spare(RefCell<Vec<u8>>);
-
-impl Spare {
-    /// Takes what is there, empty, with room for so many bytes.
-    pub(crate) fn take(&self, capacity: usize) -> Vec<u8> {
-        let mut bytes = self.0.take();
-        if bytes.capacity() < capacity {
-            // The next one may be a little longer. What is never written to costs nothing.
-            return Vec::with_capacity(capacity.saturating_add(capacity / 4));
-        }
-        bytes.clear();
-        bytes
-    }
-
-    /// For the next one.
-    pub(crate) fn put(&self, bytes: Vec<u8>) {
-        self.0.replace(bytes);
-    }
 }
 
 fn read_with(

@@ -584,20 +584,3 @@ fn a_call_that_a_signal_interrupts_is_made_again_and_not_for_ever() {
     assert_eq!(read(3).unwrap().bytes, b"content of a.pem");
     assert!(matches!(read(usize::MAX), Err(ReadError::Io { errno: Errno::INTR, .. })));
 }
-
-#[test]
-fn what_is_spare_is_read_into_and_holds_nothing_of_what_it_held() {
-    let place = Place::new();
-    let (long, short) = (place.path("long"), place.path("short"));
-    fs::write(&long, "a".repeat(1_000)).unwrap();
-    fs::write(&short, "b").unwrap();
-    let spare = Spare::default();
-    let first = read_into(&long, &place.rules, &spare).unwrap().bytes;
-    let memory = first.as_ptr();
-    spare.put(first);
-    let second = read_into(&short, &place.rules, &spare).unwrap().bytes;
-    assert_eq!((second.as_ptr(), second.as_slice()), (memory, &b"b"[..]));
-    spare.put(second);
-    fs::write(&long, "c".repeat(2_000)).unwrap();
-    assert_eq!(read_into(&long, &place.rules, &spare).unwrap().bytes, "c".repeat(2_000).into_bytes());
-}
