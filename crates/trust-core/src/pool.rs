@@ -1,4 +1,5 @@
-//! Certificates at hand, so that none is parsed twice: those of the last state, and those of the sources before.
+//! Certificates at hand, so that none is parsed twice: those of the last state, and those of the sources before. One that
+//! the same file holds twice is, for two threads share its certificates; its value is one all the same.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
