@@ -3,26 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use trust_core::Fingerprint;
-use trust_core::fingerprint::Parts;
+use trust_core::parallel;
 use trust_core::plan::{Observation, StoreState};
 use trust_core::policy::{self, Effective, Named, PolicyReading, PolicyState, Warning};
-use trust_core::pool::Pool;
-use trust_core::source::{Condition, Content, Failure, Reading, Snapshot, SourceId, SourceKind};
+use trust_core::pool::{Parsed, Pool};
+use trust_core::source::{Condition, Content, Failure, Reading, Scanned, Snapshot, SourceId, SourceKind};
 use trust_formats::certificates;
 use trust_formats::policy as policy_xml;
 
 use crate::memory::{Memory, Recollection};
-use crate::publish::BUNDLE_MODE;
 use crate::read::{FileBytes, Listing, ReadError, Rules, Spare, list_directory, read_into};
 use crate::watch::{Way, directories_to_watch};
+
+mod published;
+
+pub use published::published_digest;
+pub(crate) use published::read_published;
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,15 +219,12 @@ fn look_over<'a>(
     let effective = policy::combine(&policies);
     // What reads them starts, and reads the first of them, while the store's own sources are read and parsed.
     look.named.prepare(&effective.named.iter().filter(|named| look.wants(named)).collect::<Vec<_>>());
-    let mut sources = vec![
-        look.source(SourceKind::Bootstrap, paths.bootstrap.clone()),
-        look.source(SourceKind::Site, paths.site.clone()),
-    ];
-    for path in look.named_files(&effective) {
-        if !sources.iter().any(|(id, _)| id.path == path) {
-            sources.push(look.source(SourceKind::Policy, path));
-        }
-    }
+    let pool = Pool::of(known);
+    let (gathered, parsed) =
+        parallel::beside(|ders| pool.certificates(ders), |parse| look.sources(paths, &effective, parse));
+    let mut parsed = parsed.into_iter();
+    let reading = |(id, gathered): (SourceId, Gathered)| (id, gathered.reading(&mut parsed));
+    let sources = gathered.into_iter().map(reading).collect();
     let observation = Observation {
         policies,
         effective,
@@ -256,7 +255,6 @@ struct Looking<'a, 'm> {
     memory: Recollection<'m>,
     limits: &'a certificates::Limits,
     known: &'a StoreState,
-    pool: Pool<'a>,
     watch: BTreeSet<PathBuf>,
     ways: BTreeMap<PathBuf, Way>,
     warnings: Vec<Warning>,
@@ -273,8 +271,8 @@ impl<'a, 'm> Looking<'a, 'm> {
         known: &'a StoreState,
     ) -> Self {
         let (watch, ways, warnings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        let (pool, spare) = (Pool::of(known), Spare::default());
-        Self { reader, named, memory, limits, known, pool, watch, ways, warnings, spare }
+        let spare = Spare::default();
+        Self { reader, named, memory, limits, known, watch, ways, warnings, spare }
     }
 
     fn watch_path(&mut self, path: &Path, hops: &[PathBuf]) {
@@ -441,40 +439,59 @@ impl<'a, 'm> Looking<'a, 'm> {
         spellable
     }
 
-    fn source(&mut self, kind: SourceKind, path: PathBuf) -> (SourceId, Reading) {
+    /// The sources in merge order; what is new in them is given to be parsed.
+    fn sources(
+        &mut self,
+        paths: &StorePaths,
+        effective: &Effective,
+        parse: &mut dyn FnMut(Vec<Der>),
+    ) -> Vec<(SourceId, Gathered)> {
+        let own = [(SourceKind::Bootstrap, &paths.bootstrap), (SourceKind::Site, &paths.site)];
+        let mut sources: Vec<_> = own.map(|(kind, path)| self.source(kind, path.clone(), parse)).into();
+        for path in self.named_files(effective) {
+            if !sources.iter().any(|(id, _)| id.path == path) {
+                sources.push(self.source(SourceKind::Policy, path, parse));
+            }
+        }
+        sources
+    }
+
+    fn source(
+        &mut self,
+        kind: SourceKind,
+        path: PathBuf,
+        parse: &mut dyn FnMut(Vec<Der>),
+    ) -> (SourceId, Gathered) {
         let id = SourceId { kind, path };
         if let Some(file) = self.memory.file(&id.path)
             && let Some((size, content)) = self.known_content(&id, file.sha256)
         {
             self.watch_source(&id.path, &file.hops, &file.real_path);
             let snapshot = Snapshot::known(file.sha256, size, content);
-            return (id, Reading::Read { snapshot, fresh: false });
+            return (id, Gathered::Read(Reading::Read { snapshot, fresh: false }));
         }
         if let Some(component) = self.memory.absence(&id.path) {
             self.watch_absent(&id.path, &component);
-            return (id, Reading::Missing);
+            return (id, Gathered::Read(Reading::Missing));
         }
         let path = &id.path;
         let reader = if kind == SourceKind::Policy { self.named } else { self.reader };
-        let reading = match reader.file(path, &self.spare) {
+        let gathered = match reader.file(path, &self.spare) {
             Ok(mut file) => {
                 self.watch_source(path, &file.hops, &file.real_path);
                 let fresh = file.racy;
-                let bytes = std::mem::take(&mut file.bytes);
-                // What is new is parsed here, where it holds nobody up: a daemon's look has a thread of its own, and a reader may
-                // be starting.
-                let snapshot = if self.is_new(&id, bytes.len()) {
-                    let snapshot = Snapshot::parsed(&bytes, *self.limits, &self.pool);
-                    self.spare.put(bytes);
-                    snapshot
-                } else {
-                    Snapshot::new(bytes, *self.limits)
-                };
+                let snapshot = Snapshot::new(std::mem::take(&mut file.bytes), *self.limits);
                 self.memory.note_file(path, &file, snapshot.sha256());
-                if self.known_content(&id, snapshot.sha256()).is_none() {
-                    let _for_later = snapshot.content(&self.pool);
+                if self.known_content(&id, snapshot.sha256()).is_some() {
+                    Gathered::Read(Reading::Read { snapshot, fresh })
+                } else {
+                    // What is new is parsed here, where it holds nobody up: a daemon's look has a thread of its own, and a
+                    // reader may be starting.
+                    let (scanned, ders, memory) = snapshot.apart();
+                    self.spare.put(memory);
+                    parse(ders);
+                    Gathered::Parsing { scanned, fresh }
                 }
-                Reading::Read { snapshot, fresh }
             }
             Err(error) => {
                 self.memory.note_absence(path, &error);
@@ -483,19 +500,13 @@ impl<'a, 'm> Looking<'a, 'm> {
                     // Where a link leads nowhere: what is to appear appears there.
                     self.watch_absent(path, error.component().unwrap_or(path));
                 }
-                match error {
+                Gathered::Read(match error {
                     ReadError::Missing { .. } => Reading::Missing,
                     error => Reading::Failed(failure(&error)),
-                }
+                })
             }
         };
-        (id, reading)
-    }
-
-    /// Whether a file of this size is certainly not what was read of the source before.
-    fn is_new(&self, id: &SourceId, size: usize) -> bool {
-        let state = self.known.sources.iter().find(|state| state.id == *id);
-        state.is_none_or(|state| state.size != size as u64)
+        (id, gathered)
     }
 
     /// What a source holds that was read before and is all in use.
@@ -515,44 +526,31 @@ impl<'a, 'm> Looking<'a, 'm> {
     }
 }
 
-fn failure(error: &ReadError) -> Failure {
-    Failure { code: error.code().to_owned(), message: error.to_string(), remedy: error.remedy() }
+type Der = Vec<u8>;
+
+/// What a look at one source gave so far.
+enum Gathered {
+    Read(Reading),
+    /// Its certificates are being parsed.
+    Parsing {
+        scanned: Scanned,
+        fresh: bool,
+    },
 }
 
-/// SHA-256 of the bundle on disk if it is as we publish it: a regular file with the right mode, no link. Anything else
-/// is replaced by the next publication, so why it is not is not asked.
-#[must_use]
-pub fn published_digest(path: &Path) -> Option<Fingerprint> {
-    read_published(path).map(|(_, sha256)| sha256)
-}
-
-pub(crate) fn read_published(path: &Path) -> Option<(File, Fingerprint)> {
-    /// Twice what the sources together can hold at the default limits.
-    const MAX_BYTES: u64 = 128 << 20;
-    /// A real store comes in one piece.
-    const AT_ONCE: usize = 512 << 10;
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let flags = i32::try_from(flags.bits()).ok()?;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    let permissions = metadata.mode() & 0o7777;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES || permissions != BUNDLE_MODE {
-        return None;
-    }
-    // Nobody needs it whole: with ten thousand anchors it would be most of what is in memory.
-    let mut parts = Parts::default();
-    let mut buffer = vec![0; AT_ONCE.min(usize::try_from(metadata.len()).ok()? + 1)];
-    let mut left = MAX_BYTES;
-    loop {
-        match (&file).read(&mut buffer) {
-            Ok(0) => return Some((file, parts.finish())),
-            Ok(read) => {
-                // One that grows without end is none of ours.
-                left = left.checked_sub(read as u64)?;
-                parts.push(&buffer[..read]);
+impl Gathered {
+    /// The whole of it, with the next of what was parsed where it waits for that.
+    fn reading(self, parsed: &mut impl Iterator<Item = Vec<Parsed>>) -> Reading {
+        match self {
+            Self::Read(reading) => reading,
+            Self::Parsing { scanned, fresh } => {
+                let certificates = parsed.next().expect("every list that was given to be parsed comes back");
+                Reading::Read { snapshot: scanned.with(certificates), fresh }
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return None,
         }
     }
+}
+
+fn failure(error: &ReadError) -> Failure {
+    Failure { code: error.code().to_owned(), message: error.to_string(), remedy: error.remedy() }
 }

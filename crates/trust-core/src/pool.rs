@@ -1,15 +1,17 @@
 //! Certificates at hand, so that none is parsed twice: those of the last state, and those of the sources before. One that
-//! the same file holds twice is, for two threads share its certificates; its value is one all the same.
+//! is twice among a few that are parsed together is, and one that two threads come upon at the same moment; its value is
+//! one all the same.
 
-use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::certificate::{Certificate, NotX509};
 use crate::fingerprint::Fingerprint;
-use crate::parallel;
 use crate::state::StoreState;
+
+/// What came of the DER of a certificate; [`NotX509`] where it is none.
+pub type Parsed = Result<Arc<Certificate>, NotX509>;
 
 /// What was parsed before, by SHA-256.
 #[derive(Debug, Default)]
@@ -17,38 +19,35 @@ pub struct Pool<'a> {
     /// Its certificates count as parsed.
     state: Option<&'a StoreState>,
     /// Made when the first certificate is asked for: most looks parse nothing.
-    certificates: OnceCell<RefCell<HashMap<Fingerprint, Arc<Certificate>>>>,
+    certificates: OnceLock<Mutex<HashMap<Fingerprint, Arc<Certificate>>>>,
 }
 
 impl<'a> Pool<'a> {
     /// Those of this state.
     #[must_use]
     pub fn of(state: &'a StoreState) -> Self {
-        Self { state: Some(state), certificates: OnceCell::new() }
+        Self { state: Some(state), certificates: OnceLock::new() }
     }
 
     /// The certificate that each of these is, the same value for the same bytes; [`NotX509`] where it is none.
-    pub(crate) fn certificates(&self, ders: Vec<Vec<u8>>) -> Vec<Result<Arc<Certificate>, NotX509>> {
-        let pool = self.certificates.get_or_init(|| {
-            let state = self.state.into_iter().flat_map(StoreState::certificates);
-            state
-                .map(|certificate| (certificate.fingerprint(), Arc::clone(certificate)))
-                .collect::<HashMap<_, _>>()
-                .into()
-        });
-        let mut certificates = {
-            let known: &HashMap<Fingerprint, Arc<Certificate>> = &pool.borrow();
-            parallel::map(ders, |der| {
-                let fingerprint = Fingerprint::of(&der);
-                match known.get(&fingerprint) {
-                    Some(certificate) if certificate.is_whole() => Ok(Arc::clone(certificate)),
-                    _ => Certificate::read(der, fingerprint).map(Arc::new),
-                }
-            })
+    pub fn certificates(&self, ders: Vec<Vec<u8>>) -> Vec<Parsed> {
+        let fingerprints: Vec<Fingerprint> = ders.iter().map(|der| Fingerprint::of(der)).collect();
+        let at_hand: Vec<Option<Arc<Certificate>>> = {
+            let known = self.known();
+            fingerprints.iter().map(|fingerprint| known.get(fingerprint).cloned()).collect()
         };
-        // One that is in these twice gets its one value here.
-        let mut known = pool.borrow_mut();
-        known.reserve(certificates.len());
+        // Nobody waits while they are parsed.
+        let parse =
+            |((der, fingerprint), at_hand): ((Vec<u8>, Fingerprint), Option<Arc<Certificate>>)| match at_hand
+                .filter(|certificate| certificate.is_whole())
+            {
+                Some(certificate) => Ok(certificate),
+                None => Certificate::read(der, fingerprint).map(Arc::new),
+            };
+        let mut certificates: Vec<Parsed> =
+            ders.into_iter().zip(fingerprints).zip(at_hand).map(parse).collect();
+        // One that is in these twice, or that another thread has parsed since, gets its one value here.
+        let mut known = self.known();
         for certificate in certificates.iter_mut().flatten() {
             match known.entry(certificate.fingerprint()) {
                 Entry::Occupied(entry) => certificate.clone_from(entry.get()),
@@ -56,6 +55,14 @@ impl<'a> Pool<'a> {
             }
         }
         certificates
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Arc<Certificate>>> {
+        let of_state = || {
+            let certificates = self.state.into_iter().flat_map(StoreState::certificates);
+            Mutex::new(certificates.map(|known| (known.fingerprint(), Arc::clone(known))).collect())
+        };
+        self.certificates.get_or_init(of_state).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,8 +8,7 @@ use trust_formats::certificates::{self, Encoding, Limits, Note, Reason, Reject, 
 
 use crate::certificate::Certificate;
 use crate::fingerprint::Fingerprint;
-use crate::parallel;
-use crate::pool::Pool;
+use crate::pool::{Parsed, Pool};
 
 /// What kind of source a file is. The order of the variants is the order of the merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,15 +102,34 @@ impl Content {
     /// The same with certificates at hand that need not be parsed again.
     #[must_use]
     pub fn parse_with(bytes: &[u8], limits: &Limits, pool: &Pool<'_>) -> Self {
-        Self::of(certificates::scan(bytes, limits), pool)
+        let (frame, ders) = Frame::of(certificates::scan(bytes, limits));
+        frame.with(pool.certificates(ders))
+    }
+}
+
+/// What a file holds but for its certificates, which are yet to be parsed.
+#[derive(Debug)]
+struct Frame {
+    /// Line and position of each certificate.
+    places: Vec<(u32, u32)>,
+    /// Everything else.
+    rest: Scan,
+}
+
+impl Frame {
+    /// This and the DER of each certificate.
+    fn of(mut scan: Scan) -> (Self, Vec<Vec<u8>>) {
+        let blocks = std::mem::take(&mut scan.blocks).into_iter();
+        let (places, ders) = blocks.map(|block| ((block.line, block.position), block.der)).unzip();
+        (Self { places, rest: scan }, ders)
     }
 
-    fn of(scan: Scan, pool: &Pool<'_>) -> Self {
-        let mut rejects = scan.rejects;
-        let mut found = Vec::with_capacity(scan.blocks.len());
-        let (places, ders): (Vec<_>, Vec<_>) =
-            scan.blocks.into_iter().map(|block| ((block.line, block.position), block.der)).unzip();
-        for ((line, position), certificate) in places.into_iter().zip(pool.certificates(ders)) {
+    /// With what came of the DER of each.
+    fn with(self, certificates: impl IntoIterator<Item = Parsed>) -> Content {
+        let Self { places, rest } = self;
+        let mut rejects = rest.rejects;
+        let mut found = Vec::with_capacity(places.len());
+        for ((line, position), certificate) in places.into_iter().zip(certificates) {
             match certificate {
                 Ok(certificate) => found.push(Found { certificate, line, position }),
                 Err(error) => rejects.push(Reject {
@@ -123,12 +141,12 @@ impl Content {
         }
         // A stable sort: rejects of one line stay as found.
         rejects.sort_by_key(|reject| reject.line);
-        Self {
+        Content {
             found,
-            encoding: scan.encoding,
+            encoding: rest.encoding,
             rejects,
-            notes: scan.notes,
-            incomplete: scan.ends_inside_block,
+            notes: rest.notes,
+            incomplete: rest.ends_inside_block,
         }
     }
 }
@@ -154,18 +172,11 @@ impl Snapshot {
         Self { sha256, size, bytes, content: OnceLock::new(), limits }
     }
 
-    /// The same of a file that is certainly none that was read before: it is parsed at once.
+    /// Takes it apart into what is left to be done with its certificates, the DER of each, and the memory of the file.
     #[must_use]
-    pub fn parsed(bytes: &[u8], limits: Limits, pool: &Pool<'_>) -> Self {
-        /// Hashing of less is done sooner than a second thread has started.
-        const LARGE: usize = 256 << 10;
-        let (scan, sha256) = if bytes.len() < LARGE {
-            (certificates::scan(bytes, &limits), Fingerprint::of(bytes))
-        } else {
-            parallel::both(|| certificates::scan(bytes, &limits), || Fingerprint::of(bytes))
-        };
-        let content = OnceLock::from(Arc::new(Content::of(scan, pool)));
-        Self { sha256, size: bytes.len() as u64, bytes: Vec::new(), content, limits }
+    pub fn apart(self) -> (Scanned, Vec<Vec<u8>>, Vec<u8>) {
+        let (frame, ders) = Frame::of(certificates::scan(&self.bytes, &self.limits));
+        (Scanned { sha256: self.sha256, size: self.size, frame }, ders, self.bytes)
     }
 
     /// A file that is known to be what it was when it was read and parsed.
@@ -191,6 +202,22 @@ impl Snapshot {
     #[must_use]
     pub fn content(&self, pool: &Pool<'_>) -> &Arc<Content> {
         self.content.get_or_init(|| Arc::new(Content::parse_with(&self.bytes, &self.limits, pool)))
+    }
+}
+
+/// One reading of a file that holds something new, while its certificates are being parsed.
+#[derive(Debug)]
+pub struct Scanned {
+    sha256: Fingerprint,
+    size: u64,
+    frame: Frame,
+}
+
+impl Scanned {
+    /// The reading with what came of each certificate, in their order.
+    #[must_use]
+    pub fn with(self, certificates: Vec<Parsed>) -> Snapshot {
+        Snapshot::known(self.sha256, self.size, Arc::new(self.frame.with(certificates)))
     }
 }
 
