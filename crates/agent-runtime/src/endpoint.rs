@@ -26,7 +26,7 @@ use crate::audit::{Audit, AuditError, End, Entry, verify};
 use crate::directory;
 use crate::history::{History, Keep};
 use crate::lock::{Lock, LockError};
-use crate::look::{Look, StorePaths, glance, look, policy_in_force};
+use crate::look::{Leaving, Look, StorePaths, glance, look, policy_in_force};
 use crate::management::disk::{Disk, Record};
 use crate::memory::Memory;
 use crate::publish::{Fs, PublishError, RealFs};
@@ -150,16 +150,14 @@ impl Endpoint {
         let state = fs::metadata(&store.state)
             .or_else(|_| fs::metadata(store.state.parent().unwrap_or(&store.state)));
         trusted_uids.extend(state.ok().map(|metadata| metadata.uid()));
-        let reader = DisposableReader {
-            rules: Rules {
-                max_bytes: sources.max_bytes as u64,
-                trusted_uids,
-                root: root.map(Path::to_owned),
-                waived: sources.trusted_paths.clone(),
-                refuse: vec![store.merged.clone(), store.state.clone()],
-                confidential: false,
-            },
-        };
+        let reader = DisposableReader::new(Rules {
+            max_bytes: sources.max_bytes as u64,
+            trusted_uids,
+            root: root.map(Path::to_owned),
+            waived: sources.trusted_paths.clone(),
+            refuse: vec![store.merged.clone(), store.state.clone()],
+            confidential: false,
+        });
         Self {
             state: StateStore::new(paths.state.clone(), paths.merged.clone()),
             history: History::new(&paths.state),
@@ -345,6 +343,16 @@ impl Endpoint {
     /// An event causes the next look, which believes what only a timer's could find otherwise.
     pub(crate) fn hinted(&self) {
         self.memory.hint();
+    }
+
+    /// Starts what will read the files that policies name, for a look that is on its way and will need it.
+    pub(crate) fn start_reader(&self) {
+        self.reader.start_ahead();
+    }
+
+    /// No look came after that.
+    pub(crate) fn dismiss_reader(&self) -> Leaving {
+        self.reader.dismiss_ahead()
     }
 
     /// A timer does.

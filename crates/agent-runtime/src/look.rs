@@ -1,6 +1,6 @@
 //! One look at everything: policies, the sources they name, the store's own, and the bundle as it is on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -151,6 +151,19 @@ pub struct Look {
     pub ways: BTreeMap<PathBuf, Way>,
     /// What has yet to end of what read them.
     pub(crate) leaving: Leaving,
+}
+
+impl Look {
+    /// The files that it read or knew, by every path that they are told of; and whether a child reads each.
+    pub(crate) fn files(&self) -> HashMap<PathBuf, bool> {
+        let policies = self.observation.policies.iter().map(|policy| (policy.path.clone(), false));
+        let sources = self.observation.sources.iter().flat_map(|(id, _)| {
+            let is_named = id.kind == SourceKind::Policy;
+            let real = self.ways.get(&id.path).map(|way| way.file.clone());
+            real.into_iter().chain([id.path.clone()]).map(move |path| (path, is_named))
+        });
+        policies.chain(sources).collect()
+    }
 }
 
 /// Something that takes a moment to end, which is when this is dropped.

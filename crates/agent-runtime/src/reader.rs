@@ -5,8 +5,9 @@
 //! more, which holds nothing of ours, may write nowhere, and is given up when its time is over. The store's own sources
 //! are read here; who can make those hang can stop the daemon anyway.
 
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -36,10 +37,32 @@ pub const DEADLINE: Duration = Duration::from_secs(2);
 pub const BUDGET: Duration = Duration::from_secs(5);
 
 /// Reads the store's own files here, and what policies name in a child.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DisposableReader {
-    /// What is accepted, here and there.
-    pub rules: Rules,
+    pub(crate) rules: Rules,
+    /// A child that waits for a look that is on its way.
+    ahead: Mutex<Option<Session>>,
+}
+
+impl DisposableReader {
+    /// By these rules, here and there.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, ahead: Mutex::new(None) }
+    }
+
+    /// Starts the child that the next look will need, while that look is on its way.
+    pub(crate) fn start_ahead(&self) {
+        let mut ahead = locked(&self.ahead);
+        if ahead.is_none() && child::is_offered() && Bench::has_room() {
+            *ahead = Session::start(&self.rules).ok();
+        }
+    }
+
+    /// No look comes after all.
+    pub(crate) fn dismiss_ahead(&self) -> Leaving {
+        locked(&self.ahead).take().map(dismissed).unwrap_or_default()
+    }
 }
 
 impl Reader for DisposableReader {
@@ -53,7 +76,7 @@ impl Reader for DisposableReader {
 
     fn named(&self) -> Box<dyn Reader + '_> {
         if child::is_offered() {
-            Box::new(Visit { rules: &self.rules, began: Instant::now(), session: Mutex::new(None) })
+            Box::new(Visit::new(&self.rules, &self.ahead))
         } else {
             // A program whose main function does not offer the child, such as a test.
             Box::new(SafeReader { rules: self.rules.clone() })
@@ -64,6 +87,7 @@ impl Reader for DisposableReader {
 /// The reading of one look. The child is started when it is first needed and ends with the look.
 struct Visit<'a> {
     rules: &'a Rules,
+    ahead: &'a Mutex<Option<Session>>,
     began: Instant,
     session: Mutex<Option<Session>>,
 }
@@ -98,10 +122,10 @@ impl Reader for Visit<'_> {
         };
         let path = first.path.clone();
         let ask = if first.directory { Ask::Directory(path) } else { Ask::File(path) };
-        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = locked(&self.session);
         if slot.is_none() && !bench.is_full() {
             // Where it does not start, whoever asks it something is told.
-            *slot = Session::start(self.rules).ok();
+            *slot = self.start().ok();
             if let Some(session) = slot.as_mut() {
                 session.ask_ahead(ask);
             }
@@ -109,12 +133,9 @@ impl Reader for Visit<'_> {
     }
 
     fn leave(&self) -> Leaving {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let session = locked(&self.session).take().or_else(|| locked(self.ahead).take());
         match session {
-            Some(mut session) if session.owes().is_none() => {
-                session.dismiss();
-                Leaving::of(session)
-            }
+            Some(session) if session.owes().is_none() => dismissed(session),
             other => {
                 give_up(other, &mut Bench::of_this_process());
                 Leaving::default()
@@ -123,11 +144,20 @@ impl Reader for Visit<'_> {
     }
 
     fn named(&self) -> Box<dyn Reader + '_> {
-        Box::new(Self { rules: self.rules, began: self.began, session: Mutex::new(None) })
+        Box::new(Self { began: self.began, ..Self::new(self.rules, self.ahead) })
     }
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    fn new(rules: &'a Rules, ahead: &'a Mutex<Option<Session>>) -> Self {
+        Self { rules, ahead, began: Instant::now(), session: Mutex::new(None) }
+    }
+
+    /// The child that waits, or a new one.
+    fn start(&self) -> io::Result<Session> {
+        locked(self.ahead).take().map_or_else(|| Session::start(self.rules), Ok)
+    }
+
     fn ask(&self, ask: &Ask, spare: &Spare) -> Result<Answer, ReadError> {
         let path = ask.path();
         let mut bench = Bench::of_this_process();
@@ -138,12 +168,12 @@ impl Visit<'_> {
         if bench.is_full() || self.began.elapsed() >= BUDGET {
             return Err(ReadError::Postponed { path: path.to_owned() });
         }
-        let mut slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = locked(&self.session);
         let mut session = match slot.take() {
             Some(session) if session.owes().is_none_or(|owed| owed == ask) => session,
             other => {
                 give_up(other, &mut bench);
-                Session::start(self.rules).map_err(|error| not_started(path, &error))?
+                self.start().map_err(|error| not_started(path, &error))?
             }
         };
         match session.ask(ask, self.rules.max_bytes, DEADLINE, spare) {
@@ -167,6 +197,16 @@ impl Visit<'_> {
     }
 }
 
+/// Tells a child to end, and gives back who sees that it does.
+fn dismissed(mut session: Session) -> Leaving {
+    session.dismiss();
+    Leaving::of(session)
+}
+
+fn locked(slot: &Mutex<Option<Session>>) -> MutexGuard<'_, Option<Session>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Ends a child that was asked ahead for what nobody wants after all. It may hang there.
 fn give_up(session: Option<Session>, bench: &mut Bench) {
     let Some(session) = session else { return };
@@ -180,7 +220,7 @@ fn failed(path: &Path, reason: &'static str) -> ReadError {
     ReadError::Reader { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-fn not_started(path: &Path, error: &std::io::Error) -> ReadError {
+fn not_started(path: &Path, error: &io::Error) -> ReadError {
     // The system's own words: a message of the standard library says less.
     let reason = Errno::from_io_error(error).map_or_else(|| error.to_string(), |errno| errno.to_string());
     ReadError::Reader { path: path.to_owned(), reason: format!("it could not be started: {reason}") }

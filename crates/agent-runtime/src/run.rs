@@ -26,7 +26,11 @@ use crate::prove::Inquiry;
 use crate::publish::{PublishError, RealFs, Step};
 use crate::servers::{ServerStatus, Servers};
 use crate::turns::Turns;
-use crate::watch::{WatchReport, Watcher};
+use crate::watch::{Hint, WatchReport, Watcher};
+
+mod burst;
+
+use burst::Burst;
 
 /// What the loop is asked from outside.
 #[derive(Debug)]
@@ -145,14 +149,19 @@ pub struct Runner {
     settle: Duration,
     /// When to follow a hint.
     hint_at: Option<Instant>,
-    /// When one was followed last.
-    followed: Option<Instant>,
+    burst: Burst,
+    /// A look that begins now will find a change.
+    certain: bool,
     /// What has yet to end of what read the sources.
     leaving: Leaving,
 }
 
-/// What belongs together comes within this time.
-const BURST: Duration = Duration::from_millis(50);
+/// Waits for it elsewhere, if there is anybody.
+fn let_leave(leaving: Leaving) {
+    if !leaving.is_empty() {
+        drop(tokio::task::spawn_blocking(move || drop(leaving)));
+    }
+}
 
 /// What a job on the blocking pool brought back.
 enum Done {
@@ -205,7 +214,8 @@ impl Runner {
             disk: Disk::new(settings),
             settle: settings.watch.settle,
             hint_at: None,
-            followed: None,
+            burst: Burst::default(),
+            certain: false,
             leaving: Leaving::default(),
         }
     }
@@ -225,7 +235,7 @@ impl Runner {
                 () = &mut shutdown => break,
                 done = next_done(&mut self.job) => self.done(done),
                 Some(command) = commands.recv() => self.command(command),
-                complete = self.watcher.changed() => self.hinted(complete),
+                hint = self.watcher.changed() => self.hinted(hint),
                 () = until(self.hint_at) => self.follow(),
                 () = until(self.wake) => {
                     self.wake = None;
@@ -249,20 +259,32 @@ impl Runner {
 
     /// A change that is complete is followed at once; one that goes on, and what comes soon after another, when it has
     /// settled: a burst of events makes two looks, the first and the last.
-    fn hinted(&mut self, complete: bool) {
+    fn hinted(&mut self, hint: Hint) {
         let now = Instant::now();
-        let in_a_burst = self.followed.is_some_and(|followed| now.duration_since(followed) < BURST);
-        if complete && !in_a_burst {
-            // Not by a timer: those count in milliseconds.
+        if !hint.complete || self.burst.is_on(now) {
+            let at = now + self.settle;
+            self.hint_at = Some(self.hint_at.map_or(at, |known| known.min(at)));
+            return;
+        }
+        // Not by a timer: those count in milliseconds.
+        if self.job.is_some() {
             return self.follow();
         }
-        let at = now + self.settle;
-        self.hint_at = Some(self.hint_at.map_or(at, |known| known.min(at)));
+        // What reads the file starts meanwhile, and nothing is won by a glance.
+        self.certain = hint.known;
+        if hint.named {
+            self.endpoint.start_reader();
+        }
+        self.follow();
+        self.certain = false;
+        if self.job.is_none() {
+            let_leave(self.endpoint.dismiss_reader());
+        }
     }
 
     fn follow(&mut self) {
         self.hint_at = None;
-        self.followed = Some(Instant::now());
+        self.burst.looked(Instant::now());
         self.endpoint.hinted();
         self.handle(Event::Hint);
     }
@@ -285,6 +307,7 @@ impl Runner {
                 let known = Arc::clone(self.engine.state());
                 let (sets, disk, at) = (self.sets_to_take(), self.disk.clone(), self.clock.now());
                 if sets.is_empty()
+                    && !self.certain
                     && let Some(look) = endpoint.glance(&known)
                 {
                     // Nothing changed, which is most of the time: no thread is needed for that.
@@ -419,6 +442,7 @@ impl Runner {
         match done {
             Done::Looked(mut look) => {
                 let (mut report, rearmed) = self.watcher.arm(&look.watch);
+                self.watcher.know(look.files());
                 report.follow(std::mem::take(&mut look.ways));
                 look.observation.watch_degraded = report.is_degraded();
                 self.watch = report;
@@ -429,12 +453,12 @@ impl Runner {
                 self.policy.clone_from(&look.observation.effective);
                 self.leaving = std::mem::take(&mut look.leaving);
                 self.handle(Event::Looked(look.observation));
-                self.servers.store_looked_at();
-                if !self.leaving.is_empty() {
-                    // Nothing was published, which would have taken it along.
-                    let leaving = std::mem::take(&mut self.leaving);
-                    drop(tokio::task::spawn_blocking(move || drop(leaving)));
+                if self.job.is_none() {
+                    self.burst.in_vain(Instant::now());
                 }
+                self.servers.store_looked_at();
+                // Where something was published, that has taken it along.
+                let_leave(std::mem::take(&mut self.leaving));
                 if rearmed {
                     // What changed between the look and the watch was not seen.
                     self.handle(Event::Hint);

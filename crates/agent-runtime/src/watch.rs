@@ -4,7 +4,7 @@
 //! Directories are watched and never files: a file that is replaced by a rename takes its watch with it. The watches
 //! are compared with what is on disk at every look, since a directory may be replaced as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ mod report;
 mod tests;
 
 pub use backend::{Backend, Refusal};
-pub use hints::Hints;
+pub use hints::{Hint, Hints};
 pub use report::{WatchReport, Way};
 
 use backend::system;
@@ -52,10 +52,14 @@ impl Watcher {
         Self { hints: Arc::new(Hints::default()), make, backend: None, armed: BTreeMap::new() }
     }
 
-    /// Waits until something may have changed; one wake-up stands for any number of changes. Says whether one of them is
-    /// complete, so that there is nothing to wait for.
-    pub async fn changed(&self) -> bool {
+    /// Waits until something may have changed; one wake-up stands for any number of changes.
+    pub async fn changed(&self) -> Hint {
         self.hints.wait().await
+    }
+
+    /// Takes the files that were read, and whether a child read each: of these it can be told what a change will want.
+    pub fn know(&self, files: HashMap<PathBuf, bool>) {
+        self.hints.know(files);
     }
 
     /// Watches these directories, and no others any more. Called at every look: what is watched already stays so

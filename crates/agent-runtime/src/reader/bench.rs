@@ -39,6 +39,11 @@ impl Bench {
         BENCH.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether one more child may be started. Not while a look waits for one: who asks this does not wait.
+    pub(super) fn has_room() -> bool {
+        BENCH.try_lock().is_ok_and(|bench| !bench.is_full())
+    }
+
     /// The child that a path waits for, or waited for not long ago. What lies in a directory that hangs does so too.
     pub(super) fn holds(&self, path: &Path) -> Option<u32> {
         let now = Instant::now();

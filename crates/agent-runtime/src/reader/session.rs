@@ -14,6 +14,7 @@ use super::wire::{Answer, Ask, send};
 use crate::read::{Rules, Spare};
 
 /// A child at work.
+#[derive(Debug)]
 pub(super) struct Session {
     /// `None` once it was given away.
     child: Option<Child>,

@@ -1,6 +1,6 @@
 //! From the events of the system to one hint.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,8 +21,21 @@ pub struct Hints {
 struct Marks {
     interests: BTreeMap<PathBuf, Interest>,
     lost: Lost,
+    /// Files that were read before, and whether a child read them.
+    files: HashMap<PathBuf, bool>,
+    /// Since somebody waited last.
+    hint: Hint,
+}
+
+/// What is known of changes before a look at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hint {
     /// Something that was being changed is whole now.
-    complete: bool,
+    pub complete: bool,
+    /// It is a file that was read before: there is something to be read.
+    pub known: bool,
+    /// So it is, and a child will have to read it.
+    pub named: bool,
 }
 
 /// Which names in a directory matter.
@@ -57,10 +70,15 @@ pub(super) struct Lost {
 }
 
 impl Hints {
-    /// Waits for a hint; whether it was of a change that is complete: nothing more of it is to come.
-    pub(super) async fn wait(&self) -> bool {
+    /// Waits for a hint.
+    pub(super) async fn wait(&self) -> Hint {
         self.changed.notified().await;
-        std::mem::take(&mut self.marks().complete)
+        std::mem::take(&mut self.marks().hint)
+    }
+
+    /// Sets what was read.
+    pub(super) fn know(&self, files: HashMap<PathBuf, bool>) {
+        self.marks().files = files;
     }
 
     /// Sets what matters from now on, and takes what was lost until now.
@@ -81,7 +99,12 @@ impl Hints {
     /// The same, and nothing more is to come: a file was closed by who wrote it, or was put in its place whole.
     pub fn completed(&self, path: &Path) {
         if self.matters(path) {
-            self.marks().complete = true;
+            let mut marks = self.marks();
+            let by_child = marks.files.get(path).copied();
+            marks.hint.complete = true;
+            marks.hint.known |= by_child.is_some();
+            marks.hint.named |= by_child == Some(true);
+            drop(marks);
             self.changed.notify_one();
         }
     }

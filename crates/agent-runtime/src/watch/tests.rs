@@ -67,13 +67,23 @@ fn a_change_that_is_complete_is_told_from_one_that_goes_on() {
         place.arm(&[FILE], &[]);
         let file = place.path(FILE);
         let complete = async |place: &Place| timeout(Duration::from_secs(10), place.watcher.changed()).await;
+        let (begun, whole) = (Hint::default(), Hint { complete: true, ..Hint::default() });
         hints(&place).seen(&file);
-        assert_eq!(complete(&place).await, Ok(false));
+        assert_eq!(complete(&place).await, Ok(begun));
         hints(&place).completed(&file);
-        assert_eq!(complete(&place).await, Ok(true));
+        assert_eq!(complete(&place).await, Ok(whole));
         hints(&place).completed(&place.path("etc/agent/.x").with_extension(&TEMPORARY_SUFFIX[1..]));
         hints(&place).gone(&file);
-        assert_eq!(complete(&place).await, Ok(false), "what does not matter completes nothing");
+        assert_eq!(complete(&place).await, Ok(begun), "what does not matter completes nothing");
+        let beside = place.path("etc/agent/beside");
+        place.watcher.know(HashMap::from([(file.clone(), false), (beside.clone(), true)]));
+        hints(&place).completed(&file);
+        assert_eq!(complete(&place).await, Ok(Hint { known: true, ..whole }));
+        hints(&place).completed(&beside);
+        hints(&place).seen(&file);
+        assert_eq!(complete(&place).await, Ok(Hint { known: true, named: true, ..whole }));
+        hints(&place).completed(&place.path("etc/agent/another"));
+        assert_eq!(complete(&place).await, Ok(whole));
     });
 }
 
@@ -90,7 +100,7 @@ fn what_the_system_tells_of_whole_things_is_complete() {
             change(&place);
             let mut complete = None;
             while let Ok(one) = timeout(Duration::from_millis(200), place.watcher.changed()).await {
-                complete = Some(complete.unwrap_or(false) | one);
+                complete = Some(complete.unwrap_or(false) | one.complete);
             }
             complete
         })
