@@ -4,7 +4,6 @@
 //! One file, so that a generation is there whole or not at all, and a comment line for the JSON, so that every program
 //! that reads the bundle reads the generation as well.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{self, BufRead as _, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use trust_core::fingerprint::FingerprintMap;
 use trust_core::history::Generation;
 use trust_core::plan::{Published, StoreState};
 use trust_core::source::{Condition, Content, Found, SourceId, SourceKind, SourceState};
@@ -287,7 +287,7 @@ const ALWAYS: usize = 2;
 fn recovered(kept: Kept) -> StoreState {
     let Kept { generation, anchors } = kept;
     let list: Vec<Fingerprint> = anchors.iter().map(|certificate| certificate.fingerprint()).collect();
-    let certificates: HashMap<Fingerprint, &Arc<Certificate>> = list.iter().copied().zip(&anchors).collect();
+    let certificates: FingerprintMap<&Arc<Certificate>> = list.iter().copied().zip(&anchors).collect();
     let source = |mark: &trust_core::history::SourceMark| {
         let found = mark.found.iter().filter_map(|(line, position, anchor)| {
             let certificate = Arc::clone(certificates.get(anchor)?);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use agent_control::wire::SourceReport;
 use rustix::fs::{Mode, OFlags};
 use trust_core::bundle::subject_comment;
+use trust_core::fingerprint::FingerprintMap;
 use trust_core::plan::StoreState;
 use trust_core::{Certificate, Fingerprint};
 
@@ -112,7 +113,7 @@ struct Known {
     /// They are asked for in their own order, nearly always. As long as they are, the next one is looked for from here.
     next: Cell<usize>,
     /// From then on.
-    places: OnceCell<HashMap<Fingerprint, usize>>,
+    places: OnceCell<FingerprintMap<usize>>,
 }
 
 impl Known {

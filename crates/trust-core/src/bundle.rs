@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, mpsc};
 
 use base64_simd::{AsOut as _, STANDARD};
 
 use crate::certificate::Certificate;
-use crate::fingerprint::{Fingerprint, Parts};
+use crate::fingerprint::{Fingerprint, FingerprintMap, Parts};
 use crate::parallel;
 use crate::source::{SourceId, SourceState};
 
@@ -89,7 +88,8 @@ pub struct Bundle {
 pub fn merge(sources: &[SourceState], distrusted: &BTreeSet<Fingerprint>) -> Merged {
     let total = sources.iter().map(|source| source.content.found.len()).sum();
     let mut merged = Merged { anchors: Vec::with_capacity(total), distrusted: Vec::new() };
-    let mut first: HashMap<Fingerprint, (bool, usize)> = HashMap::with_capacity(total);
+    let mut first: FingerprintMap<(bool, usize)> = FingerprintMap::default();
+    first.reserve(total);
     for source in sources {
         let id = Arc::new(source.id.clone());
         for found in &source.content.found {

@@ -1,9 +1,11 @@
 //! The SHA-256 of a certificate's DER, or of any other bytes.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use foldhash::fast::RandomState;
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256. Of a certificate's DER it is the certificate's identity; of a file's bytes, the file's.
@@ -12,8 +14,14 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
-/// By half of it, which nobody can make equal for two certificates on purpose: a merge of 10,000 looks up tens of
-/// thousands.
+/// What is known by fingerprint. A merge of 10,000 looks up tens of thousands, and a digest needs no second one: what it
+/// is folded with is drawn anew for each map, so nobody can choose where in it his certificates come.
+pub type FingerprintMap<T> = HashMap<Fingerprint, T, RandomState>;
+
+/// Fingerprints without order.
+pub type FingerprintSet = HashSet<Fingerprint, RandomState>;
+
+/// By half of it, which nobody can make equal for two certificates on purpose.
 impl Hash for Fingerprint {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         hasher.write(&self.0[..16]);

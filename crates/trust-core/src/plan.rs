@@ -1,7 +1,7 @@
 //! From what a look found to what is to be done: one pure function.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use trust_formats::certificates::Limits;
 
 use crate::bundle::{self, Bundle, Merged};
 use crate::certificate::Certificate;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, FingerprintMap, FingerprintSet};
 use crate::guard::{self, Guard, Leaving, Proofs, Retained, Ruling};
 use crate::policy::{Effective, PolicyState, Warning};
 use crate::source::{Condition, Reading, SourceId, SourceState};
@@ -268,7 +268,7 @@ pub fn diff(old: &[Fingerprint], new: &[Fingerprint]) -> (Vec<Fingerprint>, Vec<
         if list.is_empty() || other.is_empty() {
             return list.to_vec();
         }
-        let other: HashSet<_> = other.iter().copied().collect();
+        let other: FingerprintSet = other.iter().copied().collect();
         list.iter().copied().filter(|fingerprint| !other.contains(fingerprint)).collect()
     };
     (missing_in(new, old), missing_in(old, new))
@@ -348,7 +348,7 @@ fn guard_the_leaving(
     now: Timestamp,
 ) -> Option<Question> {
     let banned = next.banned(&settings.distrusted);
-    let wanted = LazyCell::new(|| fingerprints(&candidate.anchors).collect::<HashSet<Fingerprint>>());
+    let wanted = LazyCell::new(|| fingerprints(&candidate.anchors).collect::<FingerprintSet>());
     let leaving = leaving(last, |anchor| !wanted.contains(anchor) && !banned.contains(anchor));
     let leaving_list: Vec<Arc<Certificate>> =
         leaving.iter().map(|leaving| Arc::clone(&leaving.certificate)).collect();
@@ -371,7 +371,7 @@ fn guard_the_leaving(
         next.archive = guard::archive(&next.archive, &ruling.released, is_present, &banned, now);
         if request.force {
             // Who forces it does not want it to come back by itself.
-            let forced: HashSet<Fingerprint> =
+            let forced: FingerprintSet =
                 ruling.released.iter().map(|certificate| certificate.fingerprint()).collect();
             next.archive.retain(|archived| !forced.contains(&archived.certificate.fingerprint()));
         }
@@ -398,7 +398,7 @@ fn leaving(last: &StoreState, gone: impl Fn(&Fingerprint) -> bool) -> Vec<Leavin
     if list.is_empty() {
         return Vec::new();
     }
-    let certificates: HashMap<Fingerprint, &Arc<Certificate>> =
+    let certificates: FingerprintMap<&Arc<Certificate>> =
         last.certificates().map(|certificate| (certificate.fingerprint(), certificate)).collect();
     let retained = |anchor: &Fingerprint| {
         last.retained.iter().find(|retained| retained.certificate.fingerprint() == *anchor).cloned()

@@ -2,12 +2,11 @@
 //! is twice among a few that are parsed together is, and one that two threads come upon at the same moment; its value is
 //! one all the same.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::certificate::{Certificate, NotX509};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, FingerprintMap};
 use crate::state::StoreState;
 
 /// What came of the DER of a certificate; [`NotX509`] where it is none.
@@ -19,7 +18,7 @@ pub struct Pool<'a> {
     /// Its certificates count as parsed.
     state: Option<&'a StoreState>,
     /// Made when the first certificate is asked for: most looks parse nothing.
-    certificates: OnceLock<Mutex<HashMap<Fingerprint, Arc<Certificate>>>>,
+    certificates: OnceLock<Mutex<FingerprintMap<Arc<Certificate>>>>,
 }
 
 impl<'a> Pool<'a> {
@@ -57,7 +56,7 @@ impl<'a> Pool<'a> {
         certificates
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Fingerprint, Arc<Certificate>>> {
+    fn known(&self) -> MutexGuard<'_, FingerprintMap<Arc<Certificate>>> {
         let of_state = || {
             let certificates = self.state.into_iter().flat_map(StoreState::certificates);
             Mutex::new(certificates.map(|known| (known.fingerprint(), Arc::clone(known))).collect())

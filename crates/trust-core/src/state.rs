@@ -1,13 +1,13 @@
 //! All that is known of the store, and the anchors that follow from it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::bundle::{self, Anchor, Merged, Standing};
 use crate::certificate::Certificate;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, FingerprintMap, FingerprintSet};
 use crate::guard::{Archived, Retained, ServerMemory};
 use crate::policy::{self, PolicyState};
 use crate::source::SourceState;
@@ -120,7 +120,7 @@ impl StoreState {
             return merged;
         }
         let banned = self.banned(distrusted);
-        let known: HashSet<Fingerprint> = fingerprints(&merged.anchors).collect();
+        let known: FingerprintSet = fingerprints(&merged.anchors).collect();
         let retained = self.retained.iter().filter(|retained| {
             let fingerprint = retained.certificate.fingerprint();
             !known.contains(&fingerprint) && !banned.contains(&fingerprint)
@@ -159,8 +159,8 @@ impl Rollback {
     fn stand_in(&self, from_sources: Merged, banned: &BTreeSet<Fingerprint>) -> Merged {
         let Merged { anchors: current, distrusted } = from_sources;
         let mut new = Vec::new();
-        let mut known = HashMap::new();
-        let earlier: HashSet<Fingerprint> =
+        let mut known = FingerprintMap::default();
+        let earlier: FingerprintSet =
             self.anchors.iter().map(|certificate| certificate.fingerprint()).collect();
         for anchor in current {
             let fingerprint = anchor.certificate.fingerprint();

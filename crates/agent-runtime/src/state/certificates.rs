@@ -2,12 +2,12 @@
 //! digits where a fingerprint is sixty-four.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use trust_core::fingerprint::FingerprintMap;
 use trust_core::{Certificate, Fingerprint};
 
 /// One of them in JSON.
@@ -57,7 +57,7 @@ impl Visitor<'_> for PlaceOrDigits {
 
 /// Where each of them will be found.
 #[derive(Debug)]
-pub(super) struct Places(HashMap<Fingerprint, u32>);
+pub(super) struct Places(FingerprintMap<u32>);
 
 impl Places {
     /// In this order, each once.
@@ -81,7 +81,7 @@ impl Places {
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
     list: Vec<Arc<Certificate>>,
-    by_fingerprint: OnceCell<HashMap<Fingerprint, u32>>,
+    by_fingerprint: OnceCell<FingerprintMap<u32>>,
 }
 
 impl Certificates {

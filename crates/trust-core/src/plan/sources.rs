@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, FingerprintSet};
 use crate::pool::Pool;
 use crate::source::{Condition, Content, Found, Reading, Snapshot, SourceId, SourceState};
 use crate::state::StoreState;
@@ -85,7 +85,7 @@ fn next_source(
 /// Keeps what the file no longer holds: as it was where the file gained nothing, so that nothing is published for it;
 /// else behind what the file holds now.
 fn keep_lost(state: &mut SourceState, in_use: &Content) {
-    let own: HashSet<Fingerprint> = fingerprints(&state.content.found).collect();
+    let own: FingerprintSet = fingerprints(&state.content.found).collect();
     let lost: Vec<Found> = in_use
         .found
         .iter()
@@ -99,7 +99,7 @@ fn keep_lost(state: &mut SourceState, in_use: &Content) {
         state.condition = Condition::Settling;
     }
     state.kept = fingerprints(&lost).collect();
-    let used: HashSet<Fingerprint> = fingerprints(&in_use.found).collect();
+    let used: FingerprintSet = fingerprints(&in_use.found).collect();
     let content = Arc::make_mut(&mut state.content);
     if own.is_subset(&used) {
         content.found.clone_from(&in_use.found);
