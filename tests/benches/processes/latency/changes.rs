@@ -27,6 +27,7 @@ pub(super) const CHANGES: &[Change] = &[
     Change { name: "written in place", before: nothing, make: in_place },
     Change { name: "written in three pieces, from the last one", before: nothing, make: in_pieces },
     Change { name: AS_THE_FLOOR, before: nothing, make: renamed },
+    Change { name: "written beside and synced, renamed over later", before: nothing, make: renamed_later },
     Change { name: "a file of the store's own, renamed over", before: nothing, make: bootstrap_renamed },
     Change { name: "symlink swapped", before: linked_directory, make: swapped },
     Change { name: "directory replaced", before: nothing, make: directory_replaced },
@@ -99,6 +100,18 @@ fn in_pieces(scene: &Scene<'_>, number: usize) -> Instant {
 
 fn renamed(scene: &Scene<'_>, number: usize) -> Instant {
     rename_over(&scene.file(), &scene.content(number))
+}
+
+/// As most programs do it that mean it. That something was written beside is looked at, and must not hold up the end.
+fn renamed_later(scene: &Scene<'_>, number: usize) -> Instant {
+    const LATER: Duration = Duration::from_millis(10);
+    let (path, beside) = (scene.file(), scene.file().with_extension("new"));
+    let mut file = File::create(&beside).expect("a place of ours");
+    file.write_all(scene.content(number).as_bytes()).expect("a place of ours");
+    file.sync_all().expect("a place of ours");
+    drop(file);
+    sleep(LATER);
+    rename(&beside, &path)
 }
 
 /// No child is needed to read it.
