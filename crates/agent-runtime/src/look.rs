@@ -154,13 +154,15 @@ pub struct Look {
 }
 
 impl Look {
-    /// The files that it read or knew, by every path that they are told of; and whether a child reads each.
+    /// The files that it read or knew, by every path that they are told of; and whether a child will be needed where one
+    /// changes. A policy that changes may name another file.
     pub(crate) fn files(&self) -> HashMap<PathBuf, bool> {
-        let policies = self.observation.policies.iter().map(|policy| (policy.path.clone(), false));
+        let is_named = |id: &SourceId| id.kind == SourceKind::Policy;
+        let any_named = self.observation.sources.iter().any(|(id, _)| is_named(id));
+        let policies = self.observation.policies.iter().map(|policy| (policy.path.clone(), any_named));
         let sources = self.observation.sources.iter().flat_map(|(id, _)| {
-            let is_named = id.kind == SourceKind::Policy;
             let real = self.ways.get(&id.path).map(|way| way.file.clone());
-            real.into_iter().chain([id.path.clone()]).map(move |path| (path, is_named))
+            real.into_iter().chain([id.path.clone()]).map(|path| (path, is_named(id)))
         });
         policies.chain(sources).collect()
     }

@@ -57,7 +57,7 @@ impl Watcher {
         self.hints.wait().await
     }
 
-    /// Takes the files that were read, and whether a child read each: of these it can be told what a change will want.
+    /// Takes the files that were read, and whether a child will be needed where each changes.
     pub fn know(&self, files: HashMap<PathBuf, bool>) {
         self.hints.know(files);
     }

@@ -31,7 +31,7 @@ impl Burst {
     /// The last look led to nothing.
     pub(super) fn in_vain(&mut self, now: Instant) {
         /// In a second, of a millisecond or less each.
-        const FEW: u32 = 5;
+        const FEW: u32 = 20;
         let recent =
             self.in_vain.filter(|(first, _)| now.saturating_duration_since(*first) < Duration::from_secs(1));
         let (first, before) = recent.unwrap_or((now, 0));
@@ -74,7 +74,7 @@ mod tests {
             };
             (0..100).map(look).filter(|at_once| *at_once).count()
         };
-        assert_eq!(at_once(now), 6, "some, and then it is a burst");
-        assert_eq!(at_once(now + ms(1_100)), 6, "and some again after a second");
+        assert_eq!(at_once(now), 21, "some, and then it is a burst");
+        assert_eq!(at_once(now + ms(1_100)), 21, "and some again after a second");
     }
 }

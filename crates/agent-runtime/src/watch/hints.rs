@@ -21,7 +21,7 @@ pub struct Hints {
 struct Marks {
     interests: BTreeMap<PathBuf, Interest>,
     lost: Lost,
-    /// Files that were read before, and whether a child read them.
+    /// Files that were read before, and whether a child will be needed where they change.
     files: HashMap<PathBuf, bool>,
     /// Since somebody waited last.
     hint: Hint,
@@ -34,7 +34,7 @@ pub struct Hint {
     pub complete: bool,
     /// It is a file that was read before: there is something to be read.
     pub known: bool,
-    /// So it is, and a child will have to read it.
+    /// So it is, and a child will have something to read.
     pub named: bool,
 }
 
