@@ -154,17 +154,21 @@ pub struct Look {
 }
 
 impl Look {
-    /// The files that it read or knew, by every path that they are told of; and whether a child will be needed where one
-    /// changes. A policy that changes may name another file.
-    pub(crate) fn files(&self) -> HashMap<PathBuf, bool> {
+    /// What there is to look at where it changes: policies, sources, and the directories on the way to them. And whether
+    /// a child will be needed then; a policy that changes may name another file.
+    pub(crate) fn places(&self) -> HashMap<PathBuf, bool> {
         let is_named = |id: &SourceId| id.kind == SourceKind::Policy;
         let any_named = self.observation.sources.iter().any(|(id, _)| is_named(id));
         let policies = self.observation.policies.iter().map(|policy| (policy.path.clone(), any_named));
-        let sources = self.observation.sources.iter().flat_map(|(id, _)| {
-            let real = self.ways.get(&id.path).map(|way| way.file.clone());
-            real.into_iter().chain([id.path.clone()]).map(|path| (path, is_named(id)))
-        });
-        policies.chain(sources).collect()
+        let mut places: HashMap<PathBuf, bool> = policies.collect();
+        for (id, _) in &self.observation.sources {
+            let ways = self.ways.get(&id.path).into_iter();
+            let on_the_way = ways.flat_map(|way| way.directories.iter().chain([&way.file]));
+            for path in on_the_way.chain([&id.path]) {
+                *places.entry(path.clone()).or_default() |= is_named(id);
+            }
+        }
+        places
     }
 }
 

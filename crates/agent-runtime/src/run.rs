@@ -442,7 +442,7 @@ impl Runner {
         match done {
             Done::Looked(mut look) => {
                 let (mut report, rearmed) = self.watcher.arm(&look.watch);
-                self.watcher.know(look.files());
+                self.watcher.know(look.places());
                 report.follow(std::mem::take(&mut look.ways));
                 look.observation.watch_degraded = report.is_degraded();
                 self.watch = report;

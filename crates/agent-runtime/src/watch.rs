@@ -57,9 +57,9 @@ impl Watcher {
         self.hints.wait().await
     }
 
-    /// Takes the files that were read, and whether a child will be needed where each changes.
-    pub fn know(&self, files: HashMap<PathBuf, bool>) {
-        self.hints.know(files);
+    /// Takes what there is to look at where it changes, and whether a child will be needed then.
+    pub fn know(&self, places: HashMap<PathBuf, bool>) {
+        self.hints.know(places);
     }
 
     /// Watches these directories, and no others any more. Called at every look: what is watched already stays so

@@ -21,8 +21,8 @@ pub struct Hints {
 struct Marks {
     interests: BTreeMap<PathBuf, Interest>,
     lost: Lost,
-    /// Files that were read before, and whether a child will be needed where they change.
-    files: HashMap<PathBuf, bool>,
+    /// What there is to look at where it changes, and whether a child will be needed then.
+    places: HashMap<PathBuf, bool>,
     /// Since somebody waited last.
     hint: Hint,
 }
@@ -32,7 +32,7 @@ struct Marks {
 pub struct Hint {
     /// Something that was being changed is whole now.
     pub complete: bool,
-    /// It is a file that was read before: there is something to be read.
+    /// It is one that there is something to look at where it changes.
     pub known: bool,
     /// So it is, and a child will have something to read.
     pub named: bool,
@@ -76,9 +76,9 @@ impl Hints {
         std::mem::take(&mut self.marks().hint)
     }
 
-    /// Sets what was read.
-    pub(super) fn know(&self, files: HashMap<PathBuf, bool>) {
-        self.marks().files = files;
+    /// Sets what there is to look at where it changes.
+    pub(super) fn know(&self, places: HashMap<PathBuf, bool>) {
+        self.marks().places = places;
     }
 
     /// Sets what matters from now on, and takes what was lost until now.
@@ -100,7 +100,7 @@ impl Hints {
     pub fn completed(&self, path: &Path) {
         if self.matters(path) {
             let mut marks = self.marks();
-            let by_child = marks.files.get(path).copied();
+            let by_child = marks.places.get(path).copied();
             marks.hint.complete = true;
             marks.hint.known |= by_child.is_some();
             marks.hint.named |= by_child == Some(true);
