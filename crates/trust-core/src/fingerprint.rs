@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 pub struct Fingerprint([u8; 32]);
 
 /// What is known by fingerprint. A merge of 10,000 looks up tens of thousands, and a digest needs no second one: what it
-/// is folded with is drawn anew for each map, so nobody can choose where in it his certificates come.
+/// is folded with is drawn anew for each map, so nobody can tell beforehand where in it a
+/// certificate comes.
 pub type FingerprintMap<T> = HashMap<Fingerprint, T, RandomState>;
 
 /// Fingerprints without order.

@@ -36,15 +36,13 @@ impl<'a> Pool<'a> {
             fingerprints.iter().map(|fingerprint| known.get(fingerprint).cloned()).collect()
         };
         // Nobody waits while they are parsed.
-        let parse =
-            |((der, fingerprint), at_hand): ((Vec<u8>, Fingerprint), Option<Arc<Certificate>>)| match at_hand
-                .filter(|certificate| certificate.is_whole())
-            {
-                Some(certificate) => Ok(certificate),
-                None => Certificate::read(der, fingerprint).map(Arc::new),
-            };
+        let parse = |der, fingerprint, at_hand: Option<Arc<Certificate>>| {
+            let whole = at_hand.filter(|certificate| certificate.is_whole());
+            whole.map_or_else(|| Certificate::read(der, fingerprint).map(Arc::new), Ok)
+        };
+        let each = ders.into_iter().zip(fingerprints).zip(at_hand);
         let mut certificates: Vec<Parsed> =
-            ders.into_iter().zip(fingerprints).zip(at_hand).map(parse).collect();
+            each.map(|((der, fingerprint), at_hand)| parse(der, fingerprint, at_hand)).collect();
         // One that is in these twice, or that another thread has parsed since, gets its one value here.
         let mut known = self.known();
         for certificate in certificates.iter_mut().flatten() {

@@ -125,7 +125,7 @@ impl Frame {
     }
 
     /// With what came of the DER of each.
-    fn with(self, certificates: impl IntoIterator<Item = Parsed>) -> Content {
+    fn with(self, certificates: Vec<Parsed>) -> Content {
         let Self { places, rest } = self;
         let mut rejects = rest.rejects;
         let mut found = Vec::with_capacity(places.len());

@@ -32,9 +32,9 @@ struct Marks {
 pub struct Hint {
     /// Something that was being changed is whole now.
     pub complete: bool,
-    /// It is one that there is something to look at where it changes.
+    /// It is of a policy, a source, or a directory on the way to one: there is something to look at.
     pub known: bool,
-    /// So it is, and a child will have something to read.
+    /// So it is, and the child that reads what policies name will be needed.
     pub named: bool,
 }
 
